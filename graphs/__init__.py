@@ -1,0 +1,1 @@
+"""Example graphs, named by `langgraph.json`."""

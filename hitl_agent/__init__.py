@@ -1,0 +1,90 @@
+"""hitl_agent: a person decides what an agent may do that cannot be undone.
+
+```python
+from hitl_agent import Runtime, RunbookPlanner, build_graph
+```
+
+Names are loaded when they are first used: importing the package loads no database driver.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hitl_agent.calls import ToolCall
+    from hitl_agent.errors import HitlError
+    from hitl_agent.graph.builder import build_graph
+    from hitl_agent.graph.chat_model import ChatModelPlanner
+    from hitl_agent.graph.planner import Planner
+    from hitl_agent.graph.runbook_planner import RunbookOrModel, RunbookPlanner
+    from hitl_agent.graph.state import AgentState
+    from hitl_agent.policy import Policy, Tier, Verdict, load_policy
+    from hitl_agent.review import Approve, Decision, Edit, Reject, Respond, ReviewRequest
+    from hitl_agent.runbook import Runbook, load_runbook
+    from hitl_agent.runtime import Runtime
+    from hitl_agent.storage.location import resolve_database_url
+
+_HOMES = {
+    "AgentState": "graph.state",
+    "Approve": "review",
+    "ChatModelPlanner": "graph.chat_model",
+    "Decision": "review",
+    "Edit": "review",
+    "HitlError": "errors",
+    "Planner": "graph.planner",
+    "Policy": "policy",
+    "Reject": "review",
+    "Respond": "review",
+    "ReviewRequest": "review",
+    "RunbookOrModel": "graph.runbook_planner",
+    "Runbook": "runbook",
+    "RunbookPlanner": "graph.runbook_planner",
+    "Runtime": "runtime",
+    "Tier": "policy",
+    "ToolCall": "calls",
+    "Verdict": "policy",
+    "build_graph": "graph.builder",
+    "load_policy": "policy",
+    "load_runbook": "runbook",
+    "resolve_database_url": "storage.location",
+}
+
+__all__ = [
+    "AgentState",
+    "Approve",
+    "ChatModelPlanner",
+    "Decision",
+    "Edit",
+    "HitlError",
+    "Planner",
+    "Policy",
+    "Reject",
+    "Respond",
+    "ReviewRequest",
+    "Runbook",
+    "RunbookOrModel",
+    "RunbookPlanner",
+    "Runtime",
+    "Tier",
+    "ToolCall",
+    "Verdict",
+    "build_graph",
+    "load_policy",
+    "load_runbook",
+    "resolve_database_url",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name at its first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module `hitl_agent` has no attribute `{name}`")
+    value = getattr(import_module(f"hitl_agent.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

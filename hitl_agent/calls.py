@@ -1,0 +1,132 @@
+"""A tool call, its canonical form and its digest: what a reviewer approves, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import rfc8785
+
+from hitl_agent.errors import InvalidCall
+
+MAX_BYTES = 256 * 1024
+"""Largest canonical form of a call's arguments: more than a person can be asked to read."""
+
+MAX_DEPTH = 32
+"""Deepest nesting of arguments."""
+
+MAX_NUMBER = 2**53
+"""Largest number that every JSON reader takes for the same (RFC 8785, section 3.2.2.3)."""
+
+MAX_NAME = 128
+"""Longest tool name and call id, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call as planned, or as a reviewer edited it.
+
+    Attributes:
+        call_id: unique within the thread; the `tool_call_id` of its `ToolMessage`.
+        tool: the tool's name.
+        args: plain JSON.
+    """
+
+    call_id: str
+    tool: str
+    args: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the RFC 8785 form of tool name and arguments, as `sha256:` and hex.
+
+        Raises:
+            InvalidCall: the arguments have no canonical form.
+        """
+        return digest({"args": self.args, "tool": self.tool, "v": 1})
+
+
+def canonical(value: Any) -> bytes:
+    """Return the RFC 8785 form of a JSON value.
+
+    Raises:
+        InvalidCall: NaN, infinity, a number beyond `MAX_NUMBER`, a lone surrogate, NUL, a key that is no
+            string, a value that is no JSON, or nesting deeper than `MAX_DEPTH`.
+    """
+    _check(value, 0)
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeError, RecursionError) as error:
+        raise InvalidCall(f"no canonical JSON form: {error}") from error
+
+
+def digest(value: Any) -> str:
+    """Return `sha256:` and the hex SHA-256 of the canonical form of a JSON value.
+
+    Raises:
+        InvalidCall: see `canonical`.
+    """
+    return "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
+
+
+def check_call(call: ToolCall) -> None:
+    """Raise `InvalidCall` unless the call can be judged, shown, stored and hashed as it stands."""
+    for what, text in (("tool name", call.tool), ("call id", call.call_id)):
+        if not 0 < len(text) <= MAX_NAME:
+            raise InvalidCall(f"a {what} has 1 to {MAX_NAME} characters, this one {len(text)}")
+        _check(text, 0)
+    if not isinstance(call.args, dict):
+        raise InvalidCall("arguments are a JSON object")
+    if (size := len(canonical(call.args))) > MAX_BYTES:
+        raise InvalidCall(f"arguments of {size:,} bytes; the limit is {MAX_BYTES:,}")
+
+
+def clean_text(text: str) -> str:
+    """Replace what neither PostgreSQL nor UTF-8 can hold (NUL, lone surrogates) by U+FFFD."""
+    text = text.replace("\x00", "\ufffd")
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def clean_json(value: Any) -> Any:
+    """Return a value of any kind as plain JSON that PostgreSQL can hold.
+
+    Text is cleaned, numbers without a JSON form and foreign types become their text.
+    """
+    if isinstance(value, str):
+        return clean_text(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return value if abs(value) <= MAX_NUMBER else str(value)
+    if isinstance(value, Mapping):
+        return {clean_text(str(key)): clean_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean_json(item) for item in value]
+    return clean_text(str(value))
+
+
+def _check(value: Any, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise InvalidCall(f"nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise InvalidCall("text with a NUL character")
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InvalidCall("text with a lone surrogate") from error
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise InvalidCall(f"a key that is no text: `{key!r}`")
+            _check(key, depth)
+            _check(item, depth + 1)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check(item, depth + 1)
+    elif isinstance(value, float | int) and abs(value) > MAX_NUMBER:
+        raise InvalidCall("a number beyond 2^53; write it as text")
+    elif value is not None and not isinstance(value, bool | int | float):
+        raise InvalidCall(f"a value that is no JSON: `{type(value).__name__}`")

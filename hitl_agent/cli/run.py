@@ -1,0 +1,126 @@
+"""Commands that drive a thread: run, resume."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hitl_agent.cli import output
+from hitl_agent.cli.options import (
+    DatabaseOption,
+    GraphArgument,
+    JsonOption,
+    ThreadArgument,
+    json_option,
+    use_database,
+)
+from hitl_agent.errors import ConfigurationError, HitlError, InvalidDecision, UnknownThread
+
+
+def run(
+    graph: GraphArgument,
+    task: Annotated[str | None, typer.Argument(help="What the agent is asked.")] = None,
+    runbook: Annotated[
+        Path | None, typer.Option("--runbook", metavar="FILE", help="The plan to follow.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="Such as openai:gpt-5.")
+    ] = None,
+    thread_id: Annotated[
+        str | None, typer.Option("--thread", metavar="ID", help="Its id; else a new one.")
+    ] = None,
+    json_: JsonOption = False,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Start a thread: plan, judge, run what may run, stop at the gate.
+
+    Ends with 0 when done, 3 when a call waits for a person, 1 when it failed.
+
+    Example: hitl run order_desk --runbook refund.yaml
+    """
+    from hitl_agent.cli.drive import conclude, drive, load_graph
+    from hitl_agent.runbook import load_runbook
+    from hitl_agent.runtime import Runtime
+
+    use_database(database_url)
+    started: str | None = None
+    name = thread_id or uuid.uuid4().hex[:12]
+    with output.reported(json_=json_, thread_id=name), Runtime.open() as runtime:
+        plan = load_runbook(runbook) if runbook else None
+        task = task or (plan.task if plan else None)
+        if not task:
+            raise ConfigurationError(
+                "there is nothing to do", hint=f'say it: hitl run {graph} "TASK"'
+            )
+        compiled = load_graph(runtime, graph)
+        _require_free(runtime, name)
+        state: dict[str, Any] = {"runbook": plan.to_json() if plan else {}, "model": model or ""}
+        started = name
+        if not json_:
+            output.line(f"{'thread':<12} {output.safe(name)}", style="dim")
+        graph_input = runtime.start_input(task, **state)
+        conclude(drive(runtime, compiled, started, graph_input, json_=json_), json_=json_)
+
+
+def resume(
+    thread_id: ThreadArgument,
+    payload: Annotated[
+        str | None,
+        typer.Option(
+            "--payload",
+            metavar="JSON or @FILE",
+            help="A LangGraph Command: an object with resume, update or goto.",
+        ),
+    ] = None,
+    json_: JsonOption = False,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Continue a thread whose decisions are in, or that stopped halfway.
+
+    With --payload, resume it with a raw LangGraph Command.
+
+    Example: hitl resume 7f3c --payload '{"resume": {"type": "approve"}}'
+    """
+    from hitl_agent.cli.drive import conclude, drive, graph_of
+    from hitl_agent.runtime import Runtime
+
+    use_database(database_url)
+    with output.reported(json_=json_, thread_id=thread_id), Runtime.open() as runtime:
+        command = _command(json_option(payload, "--payload")) if payload is not None else None
+        view = runtime.thread(thread_id)
+        compiled = graph_of(runtime, view)
+        continued = runtime.resume_input(compiled, thread_id)
+        if command is not None:
+            graph_input: Any = runtime.command(compiled, view, command)
+        elif continued is None and view.waiting and view.thread.status == "waiting":
+            conclude(view, json_=json_)
+        else:
+            graph_input = continued
+        conclude(drive(runtime, compiled, thread_id, graph_input, json_=json_), json_=json_)
+
+
+def _require_free(runtime: Any, thread_id: str) -> None:
+    """Refuse to start a thread over one that waits or runs: its questions would be lost."""
+    try:
+        thread = runtime.thread(thread_id).thread
+    except UnknownThread:
+        return
+    if thread.status in ("waiting", "running"):
+        raise HitlError(
+            f"thread `{thread_id}` exists and is {thread.status}",
+            hint=f"see `hitl show {thread_id}`, or take another --thread",
+        )
+
+
+def _command(payload: Any) -> Mapping[str, Any]:
+    keys = {"resume", "update", "goto"}
+    if not isinstance(payload, dict) or not payload or not payload.keys() <= keys:
+        raise InvalidDecision(
+            "a payload is an object with resume, update or goto",
+            hint="write it like --payload '{\"resume\": {\"type\": \"approve\"}}'",
+        )
+    return payload

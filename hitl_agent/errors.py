@@ -1,0 +1,127 @@
+"""Every error this package raises on purpose.
+
+HitlError
+├── ConfigurationError        something that a person wrote is wrong: a file, an option, a name
+│   └── DocumentError         … in a YAML file, with file, line and column
+├── DatabaseError             the database cannot be used
+│   ├── DatabaseUnavailable   it does not answer, or refuses us
+│   └── DatabaseNotReady      it answers, and is too old or not migrated
+├── InvalidCall               a tool call that cannot be judged or run as it stands
+├── DecisionError             a decision was refused; nothing changed
+│   ├── UnknownThread         no such thread on this database
+│   ├── NothingWaiting        the thread has no call that waits for a decision
+│   ├── StaleDecision         the call no longer waits: decided, replaced or withdrawn
+│   └── InvalidDecision       the answer does not fit what was asked
+├── ExecutionError            a call was not run
+│   ├── GrantRefused          there is no valid grant for exactly this call
+│   └── CallBusy              another process runs this very call
+└── PlannerError              the planner gave no usable plan
+
+Messages are lower case without a full stop; what the user typed stands in backticks; `hint` is
+the next command to type, or the next thing to do.
+"""
+
+from __future__ import annotations
+
+
+class HitlError(Exception):
+    """Base of all errors; catching it catches everything this package raises on purpose.
+
+    Args:
+        message: what is wrong and where.
+        hint: what to do next, one line, or nothing.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors cross process borders: rebuild from the state, not from the arguments."""
+        return (_rebuild, (type(self), self.__dict__.copy()))
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def _rebuild(cls: type[HitlError], state: dict[str, object]) -> HitlError:
+    error = cls.__new__(cls)
+    error.__dict__.update(state)
+    error.args = (state.get("message", ""),)
+    return error
+
+
+class ConfigurationError(HitlError):
+    """Raised when a file, an option or a name that a person wrote cannot be used."""
+
+
+class DocumentError(ConfigurationError):
+    """Raised when a YAML document is refused.
+
+    Args:
+        message: what is wrong and what to write instead.
+        file: the document's name as the user gave it.
+        line: 1-based line.
+        column: 1-based column.
+    """
+
+    def __init__(
+        self, message: str, *, file: str, line: int, column: int, hint: str | None = None
+    ) -> None:
+        super().__init__(f"{file}:{line}:{column}: {message}", hint=hint)
+        self.file = file
+        self.line = line
+        self.column = column
+
+
+class DatabaseError(HitlError):
+    """Raised when the database cannot be used."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """Raised when no connection can be made, or a connection is lost for good."""
+
+
+class DatabaseNotReady(DatabaseError):
+    """Raised when the server is too old, or its schema is older or newer than this program."""
+
+
+class InvalidCall(HitlError):
+    """Raised when a tool call has no canonical form, or does not fit its tool's schema."""
+
+
+class DecisionError(HitlError):
+    """Raised when a decision is refused. Nothing was recorded as decided."""
+
+
+class UnknownThread(DecisionError):
+    """Raised when the database holds no such thread."""
+
+
+class NothingWaiting(DecisionError):
+    """Raised when nothing in the thread waits for a decision."""
+
+
+class StaleDecision(DecisionError):
+    """Raised when the call that the decision is about no longer waits for one."""
+
+
+class InvalidDecision(DecisionError):
+    """Raised when the answer does not fit what was asked."""
+
+
+class ExecutionError(HitlError):
+    """Raised when a call was not run."""
+
+
+class GrantRefused(ExecutionError):
+    """Raised when no valid grant covers exactly this call."""
+
+
+class CallBusy(ExecutionError):
+    """Raised when another process runs this very call and its time is not up."""
+
+
+class PlannerError(HitlError):
+    """Raised when the planner fails or its plan cannot be used."""

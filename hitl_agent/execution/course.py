@@ -1,0 +1,185 @@
+"""What happens next to a call: one pure rule over what the database says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from hitl_agent.calls import ToolCall
+from hitl_agent.policy import Effect, Tier, Verdict
+
+AttemptState = Literal["started", "succeeded", "failed", "in_doubt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A call's newest judgement and all that came of it, as the database has it.
+
+    Attributes:
+        call: the call that was judged: as planned, or as edited.
+        revision: 1 for the first judgement, one more for each that followed.
+        call_digest: digest of `call`.
+        planned_digest: digest of the call as the planner had it when this was judged.
+        verdict: the judgement.
+        request_id: the question to the reviewers, if one was put.
+        request_status: `open`, `decided` or `withdrawn`.
+        interrupt_id: LangGraph's id of the interrupt that carries the question.
+        problem: why the last answer was not understood.
+        decision: `approve`, `edit`, `reject`, `respond`, or None.
+        decided_args: the arguments of an edit.
+        message: the reviewer's reason or answer.
+        reviewer: who decided; None for a bare resume value.
+        expires_at: when the grant ends; None without one.
+        consumed_at: when the grant was used.
+        attempt: state of the call's one attempt, of whichever revision.
+        attempt_revision: the revision whose grant opened the attempt.
+        started_at: when the attempt was opened.
+        deadline: when a started attempt counts as in doubt.
+        result: what the attempt left behind.
+    """
+
+    call: ToolCall
+    revision: int
+    call_digest: str
+    planned_digest: str
+    verdict: Verdict
+    request_id: str | None = None
+    request_status: str | None = None
+    interrupt_id: str | None = None
+    problem: str | None = None
+    decision: str | None = None
+    decided_args: Mapping[str, Any] | None = None
+    message: str = ""
+    reviewer: str | None = None
+    expires_at: datetime | None = None
+    consumed_at: datetime | None = None
+    attempt: AttemptState | None = None
+    attempt_revision: int | None = None
+    started_at: datetime | None = None
+    deadline: datetime | None = None
+    result: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Judge this call under this revision; `errors` force it before a person."""
+
+    call: ToolCall
+    revision: int
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A person has to decide."""
+
+    judged: Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A grant waits to be consumed."""
+
+    judged: Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The call does not run: `why` is `blocked`, `rejected` or `reused`."""
+
+    judged: Judged
+    why: Literal["blocked", "rejected", "reused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A reviewer answered in the tool's place."""
+
+    judged: Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The call ran; its stored result stands."""
+
+    judged: Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """The call was started and may still be running, here or elsewhere."""
+
+    judged: Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """The call was started, its time is up, and nobody knows what became of it."""
+
+    judged: Judged
+
+
+Course = Judge | Review | Run | Refused | Answered | Finished | Busy | Doubtful
+
+
+def course(
+    planned: ToolCall, judged: Judged | None, *, policy_digest: str, now: datetime
+) -> Course:
+    """Return what happens next to a call.
+
+    Total, and the same for every process that reads the same rows. In this order:
+
+    1. a call never judged is judged;
+    2. a finished attempt stands, and a call id that returns with another call is refused;
+    3. a started attempt is busy until its deadline, then doubtful;
+    4. a call in doubt, and one that was changed in the graph's state or in its row, is judged anew;
+    5. a refusal, a reviewer's answer and an edit take effect;
+    6. under a policy that has changed, the call is judged anew;
+    7. a valid grant runs; one that expired or is used up is judged anew; else a person decides.
+    """
+    if judged is None:
+        return Judge(planned, 1)
+    changed = planned.digest != judged.planned_digest
+    if judged.attempt in ("succeeded", "failed"):
+        return Refused(judged, "reused") if changed else Finished(judged)
+    if judged.attempt == "started":
+        over = judged.deadline is not None and judged.deadline <= now
+        return Doubtful(judged) if over else Busy(judged)
+    again = judged.revision + 1
+    errors = _doubts(judged)
+    if judged.call.digest != judged.call_digest:
+        return Judge(planned, again, (*errors, "the stored call was changed by hand"))
+    if changed:
+        return Judge(planned, again, errors)
+    if judged.attempt == "in_doubt" and judged.attempt_revision == judged.revision:
+        return Judge(judged.call, again, errors)
+    if judged.verdict.tier is Tier.BLOCK:
+        return Refused(judged, "blocked")
+    if judged.decision == "reject":
+        return Refused(judged, "rejected")
+    if judged.decision == "respond":
+        return Answered(judged)
+    if judged.decision == "edit":
+        edited = ToolCall(judged.call.call_id, judged.call.tool, dict(judged.decided_args or {}))
+        return Judge(edited, again, errors)
+    if judged.verdict.policy_digest != policy_digest:
+        return Judge(judged.call, again, errors)
+    if judged.expires_at is None:
+        return Review(judged) if judged.decision is None else Judge(judged.call, again, errors)
+    if judged.consumed_at is not None or judged.expires_at <= now:
+        return Judge(judged.call, again, errors)
+    return Run(judged)
+
+
+def _doubts(judged: Judged) -> tuple[str, ...]:
+    """Say why the call needs a person although it was judged before; a read may simply run again."""
+    if judged.attempt != "in_doubt" or judged.verdict.effect is Effect.READ:
+        return ()
+    since = judged.started_at.isoformat(timespec="seconds") if judged.started_at else "before"
+    return (
+        f"in doubt: the call was started at {since} and what became of it is not known; "
+        "approve: it did not happen, run it; respond: it happened, with this result; "
+        "reject: leave it",
+    )

@@ -1,0 +1,1 @@
+"""The LangGraph nodes: thin translations between the graph's state and the rooms below."""

@@ -1,0 +1,90 @@
+"""What the planner is told of each call: one `ToolMessage`, whatever became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.messages import ToolMessage
+
+from hitl_agent.execution import Answered, Finished, Judged, Refused
+
+
+def answer(settled: Refused | Answered | Finished) -> ToolMessage:
+    """Return the message for a settled call.
+
+    Its text is for the planner. Its `artifact` is `{"outcome", "value"}` for programs: outcome is
+    `succeeded`, `failed`, `answered`, `rejected` or `blocked`, value the tool's result or the
+    reviewer's answer.
+    """
+    judged = settled.judged
+    match settled:
+        case Finished():
+            return _finished(judged, judged.result or {})
+        case Answered():
+            text = f"answered by {_who(judged)} in the tool's place: {judged.message}"
+            return _message(judged, text, "answered", judged.message)
+        case Refused(why="blocked"):
+            text = f"refused by policy, the call was not run: {'; '.join(judged.verdict.reasons)}"
+            return _message(judged, text, "blocked", status="error")
+        case Refused(why="rejected"):
+            why = f": {judged.message}" if judged.message else ""
+            text = f"rejected by {_who(judged)}, the call was not run{why}"
+            return _message(judged, text, "rejected", status="error")
+        case Refused():
+            text = "refused, the call was not run: its id was used for another call"
+            return _message(judged, text, "blocked", status="error")
+
+
+def _finished(judged: Judged, result: Mapping[str, Any]) -> ToolMessage:
+    """Give the result, preceded by what people did to the call."""
+    content = result.get("content", "")
+    if note := _note(judged):
+        if isinstance(content, list):
+            content = [{"type": "text", "text": note}, *content]
+        else:
+            content = f"{note}\n{content}"
+    failed = result.get("status") == "error"
+    message = _message(
+        judged,
+        content,
+        "failed" if failed else "succeeded",
+        result.get("content"),
+        status="error" if failed else "success",
+    )
+    if "artifact" in result:
+        message.artifact["artifact"] = result["artifact"]
+    return message
+
+
+def _note(judged: Judged) -> str:
+    notes = []
+    if judged.call_digest != judged.planned_digest:
+        args = json.dumps(dict(judged.call.args), ensure_ascii=False)
+        notes.append(f"changed by a reviewer before it ran, to {judged.call.tool} {args}")
+    if judged.decision == "approve":
+        why = f": {judged.message}" if judged.message else ""
+        notes.append(f"approved by {_who(judged)}{why}")
+    return f"[{'; '.join(notes)}]" if notes else ""
+
+
+def _who(judged: Judged) -> str:
+    return judged.reviewer or "a reviewer"
+
+
+def _message(
+    judged: Judged,
+    content: Any,
+    outcome: str,
+    value: Any = None,
+    *,
+    status: str = "success",
+) -> ToolMessage:
+    return ToolMessage(
+        content,
+        tool_call_id=judged.call.call_id,
+        name=judged.call.tool,
+        status="error" if status == "error" else "success",
+        artifact={"outcome": outcome, "value": value},
+    )

@@ -1,0 +1,95 @@
+"""The graph of four nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import BaseTool
+from langgraph.graph import END, START, StateGraph
+
+from hitl_agent.errors import ConfigurationError
+from hitl_agent.graph.executor import ExecutorNode
+from hitl_agent.graph.gate import Confidence, Gate
+from hitl_agent.graph.human_review import HumanReviewNode
+from hitl_agent.graph.planner import Planner, PlannerNode
+from hitl_agent.graph.risk_classifier import RiskClassifierNode
+from hitl_agent.graph.state import AgentState
+from hitl_agent.policy import Policy, load_policy
+
+
+def utc_now() -> datetime:
+    """Return the time, with its zone."""
+    return datetime.now(UTC)
+
+
+def build_graph(
+    planner: Planner,
+    tools: Sequence[BaseTool],
+    policy: Policy | Path | str,
+    *,
+    confidence: Confidence | None = None,
+    max_turns: int = 50,
+    call_timeout: timedelta = timedelta(minutes=5),
+    clock: Callable[[], datetime] = utc_now,
+) -> StateGraph[AgentState, Any, Any, Any]:
+    """Return the builder of an agent whose risky calls wait for a person.
+
+    Compile it with `Runtime.compile`, or export it as it is for `langgraph.json`.
+
+    Args:
+        planner: proposes the calls.
+        tools: what may be called; names are unique.
+        policy: what may run by itself, or the YAML file that says so.
+        confidence: says how confident the planner is of a call; what it raises or misstates puts
+            the call before a person.
+        max_turns: turns of the planner in one run, at least 1.
+        call_timeout: after this time a call whose process vanished counts as in doubt, and a
+            person is asked what became of it.
+        clock: returns the time, with its zone.
+
+    Raises:
+        ConfigurationError: two tools share a name, or a limit is not positive.
+        DocumentError: the policy file is refused.
+    """
+    names = [tool.name for tool in tools]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ConfigurationError(f"two tools are named `{min(twice)}`")
+    if max_turns < 1 or call_timeout <= timedelta(0):
+        raise ConfigurationError("`max_turns` and `call_timeout` are positive")
+    gate = Gate(
+        tools=tuple(tools),
+        policy=policy if isinstance(policy, Policy) else load_policy(policy),
+        clock=clock,
+        call_timeout=call_timeout,
+        confidence=confidence,
+    )
+    planning = PlannerNode(planner, gate.tools, max_turns)
+    executing = ExecutorNode(gate)
+    builder: StateGraph[AgentState, Any, Any, Any] = StateGraph(AgentState)
+    builder.add_node("planner", RunnableLambda(planning.run, planning.arun))
+    builder.add_node(
+        "risk_classifier",
+        RiskClassifierNode(gate).run,
+        destinations=("human_review", "executor"),
+    )
+    builder.add_node("human_review", HumanReviewNode(gate).run)
+    builder.add_node(
+        "executor",
+        RunnableLambda(executing.run, executing.arun),
+        destinations=("planner", "risk_classifier"),
+    )
+    builder.add_edge(START, "planner")
+    builder.add_conditional_edges("planner", _after_planning, ["risk_classifier", END])
+    builder.add_edge("human_review", "risk_classifier")
+    return builder
+
+
+def _after_planning(state: AgentState) -> Literal["risk_classifier", "__end__"]:
+    last = state["messages"][-1]
+    called = isinstance(last, AIMessage) and (last.tool_calls or last.invalid_tool_calls)
+    return "risk_classifier" if called else "__end__"

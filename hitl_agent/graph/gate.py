@@ -1,0 +1,199 @@
+"""What the nodes share: tools, policy, clock, and the way to the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
+
+from hitl_agent.calls import ToolCall, clean_text
+from hitl_agent.errors import ConfigurationError, InvalidCall
+from hitl_agent.execution import Course, Doubtful, Judge, course
+from hitl_agent.graph.state import PlannedCall
+from hitl_agent.policy import Policy, Verdict, judge, refused
+from hitl_agent.review import check_arguments
+from hitl_agent.storage import attempts, judgements
+from hitl_agent.storage.database import Database, shared_database
+
+DATABASE = "__hitl_database"
+"""Key of `configurable` under which a runtime hands its database to the nodes."""
+
+GRAPH = "graph_id"
+"""Key of `metadata` that names the graph: LangGraph's servers use the same."""
+
+Confidence = Callable[[ToolCall, Sequence[BaseMessage]], float | None]
+"""Says how confident the planner is of a call, in [0, 1], or None when it cannot tell."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The one place where a call is judged.
+
+    Attributes:
+        tools: what may be called.
+        policy: what may run by itself.
+        clock: returns the time, with its zone.
+        call_timeout: after this a call that was started counts as in doubt.
+        confidence: asked of every call, or None.
+    """
+
+    tools: Sequence[BaseTool]
+    policy: Policy
+    clock: Callable[[], datetime]
+    call_timeout: timedelta
+    confidence: Confidence | None = None
+    _kept: set[str] = field(default_factory=set)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, BaseTool]:
+        """The tools by name."""
+        return {tool.name: tool for tool in self.tools}
+
+    @cached_property
+    def schemas(self) -> Mapping[str, Mapping[str, Any]]:
+        """JSON schemas of what a caller may pass, by tool."""
+        return {tool.name: _schema(tool) for tool in self.tools}
+
+    def database(self, config: RunnableConfig) -> Database:
+        """Return the runtime's database, or the one that the environment names."""
+        given = config.get("configurable", {}).get(DATABASE)
+        database = given if isinstance(given, Database) else shared_database()
+        if database.url not in self._kept:
+            judgements.keep_policy(database, self.policy)
+            self._kept.add(database.url)
+        return database
+
+    def settle(
+        self,
+        database: Database,
+        thread_id: str,
+        planned: Sequence[PlannedCall],
+        messages: Sequence[BaseMessage],
+    ) -> list[Course]:
+        """Judge every call that has to be judged and return what happens next to each.
+
+        No course that comes back is `Judge` or `Doubtful`.
+        """
+        while True:
+            courses = self.courses(database, thread_id, planned)
+            open_ = False
+            for one, step in zip(planned, courses, strict=True):
+                if isinstance(step, Judge):
+                    self._judge(database, thread_id, one, step, messages)
+                    open_ = True
+                elif isinstance(step, Doubtful):
+                    self._doubt(database, thread_id, step)
+                    open_ = True
+            if not open_:
+                return courses
+
+    def courses(
+        self, database: Database, thread_id: str, planned: Sequence[PlannedCall]
+    ) -> list[Course]:
+        """Return what happens next to each call, changing nothing."""
+        found = judgements.newest(database, thread_id, [one.call.call_id for one in planned])
+        now = self.clock()
+        return [
+            course(
+                one.call, found.get(one.call.call_id), policy_digest=self.policy.digest, now=now
+            )
+            for one in planned
+        ]
+
+    def _judge(
+        self,
+        database: Database,
+        thread_id: str,
+        planned: PlannedCall,
+        step: Judge,
+        messages: Sequence[BaseMessage],
+    ) -> None:
+        verdict, confidence = self._verdict(planned, step, messages)
+        judgements.judge(
+            database,
+            thread_id,
+            step,
+            verdict,
+            planned=planned.call,
+            confidence=confidence,
+            now=self.clock(),
+        )
+
+    def _verdict(
+        self, planned: PlannedCall, step: Judge, messages: Sequence[BaseMessage]
+    ) -> tuple[Verdict, float | None]:
+        call = step.call
+        if planned.malformed is not None:
+            reason = f"the call is malformed: {planned.malformed}"
+            return refused(self.policy, "malformed-call", reason), None
+        if call.tool not in self.by_name:
+            names = ", ".join(sorted(self.by_name)) or "none"
+            reason = f"there is no tool named `{call.tool}`; there are: {names}"
+            return refused(self.policy, "no-such-tool", reason), None
+        try:
+            check_arguments(call.args, self.schemas[call.tool])
+        except InvalidCall as error:
+            return refused(self.policy, "invalid-arguments", f"the arguments do not fit: {error}"), None
+        confidence, errors = self._confidence(call, messages)
+        verdict = judge(
+            self.policy,
+            call.tool,
+            call.args,
+            confidence=confidence,
+            errors=(*step.errors, *errors),
+        )
+        return verdict, confidence
+
+    def _confidence(
+        self, call: ToolCall, messages: Sequence[BaseMessage]
+    ) -> tuple[float | None, tuple[str, ...]]:
+        """Ask the estimator; whatever goes wrong with it puts the call before a person."""
+        if self.confidence is None:
+            return None, ()
+        try:
+            value = self.confidence(call, messages)
+        except Exception as error:  # noqa: BLE001  fails closed: the error is on the verdict
+            why = clean_text(f"{type(error).__name__}: {error}")
+            return None, (f"the confidence estimator failed: {why}",)
+        if value is None:
+            return None, ()
+        if not isinstance(value, float | int) or isinstance(value, bool) or not 0 <= value <= 1:
+            return None, (f"the confidence estimator answered `{clean_text(str(value))}`",)
+        return float(value), ()
+
+    def _doubt(self, database: Database, thread_id: str, step: Doubtful) -> None:
+        attempts.end(
+            database,
+            thread_id,
+            step.judged,
+            "in_doubt",
+            None,
+            revision=step.judged.attempt_revision or step.judged.revision,
+            now=self.clock(),
+        )
+
+
+def thread_of(config: RunnableConfig) -> str:
+    """Return the thread that a node runs in.
+
+    Raises:
+        ConfigurationError: the graph runs without one.
+    """
+    thread_id = config.get("configurable", {}).get("thread_id")
+    if not thread_id:
+        raise ConfigurationError(
+            "a graph with a gate needs a thread",
+            hint='pass config={"configurable": {"thread_id": ...}}',
+        )
+    return str(thread_id)
+
+
+def _schema(tool: BaseTool) -> Mapping[str, Any]:
+    schema = tool.tool_call_schema
+    return schema if isinstance(schema, dict) else schema.model_json_schema()

@@ -1,0 +1,131 @@
+"""What the policy says about one call."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Tier(StrEnum):
+    """How much oversight a call gets, from the least to the most.
+
+    Tiers compare by severity, so `max` gives the strictest.
+    """
+
+    AUTO_APPROVE = "auto_approve"
+    SOFT_REVIEW = "soft_review"
+    HARD_GATE = "hard_gate"
+    BLOCK = "block"
+
+    @property
+    def severity(self) -> int:
+        """0 for the least oversight, 3 for the most."""
+        return tuple(Tier).index(self)
+
+    # a StrEnum would compare by the alphabet, in which `soft_review` is the greatest;
+    # text that names no tier raises ValueError
+
+    def __lt__(self, other: str) -> bool:
+        return self.severity < Tier(other).severity
+
+    def __le__(self, other: str) -> bool:
+        return self.severity <= Tier(other).severity
+
+    def __gt__(self, other: str) -> bool:
+        return self.severity > Tier(other).severity
+
+    def __ge__(self, other: str) -> bool:
+        return self.severity >= Tier(other).severity
+
+
+class Effect(StrEnum):
+    """What a call does to the world; `unknown` if the policy does not name its tool."""
+
+    READ = "read"
+    WRITE = "write"
+    IRREVERSIBLE = "irreversible"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleHit:
+    """A rule that applies to the call.
+
+    Attributes:
+        id: stable name of the rule, with the pattern that matched where it has one.
+        tier: the oversight that this rule asks for.
+        reason: a sentence for a person.
+    """
+
+    id: str
+    tier: Tier
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewers:
+    """Who has to decide.
+
+    Attributes:
+        min: how many distinct people.
+        roles: of which role; anyone if empty.
+    """
+
+    min: int = 0
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to happen with one call, and why.
+
+    Attributes:
+        tier: the strictest that any rule asks for.
+        effect: what the policy says the tool does.
+        rules: every rule that applies, strictest first: those of the verdict's tier lead.
+        errors: what went wrong while judging; any error means a hard gate at least.
+        reviewers: who has to decide before the call runs.
+        sla_seconds: within how many seconds a review is due, or None for no deadline.
+        grant_ttl_seconds: how long a permission for this call stays usable.
+        allowed_decisions: what a reviewer can answer.
+        policy_digest: of the policy that was applied.
+    """
+
+    tier: Tier
+    effect: Effect
+    rules: tuple[RuleHit, ...]
+    errors: tuple[str, ...]
+    reviewers: Reviewers
+    sla_seconds: int | None
+    grant_ttl_seconds: int
+    allowed_decisions: tuple[str, ...]
+    policy_digest: str
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The sentences for a person, those behind the verdict first, none twice."""
+        return tuple(dict.fromkeys(rule.reason for rule in self.rules))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the verdict as plain JSON data."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Verdict:
+        """Return the verdict that `to_json` made.
+
+        Raises:
+            ValueError: `data` is no verdict.
+        """
+        return _VERDICT.validate_json(json.dumps(data), strict=True)
+
+
+_VERDICT = TypeAdapter(Verdict)

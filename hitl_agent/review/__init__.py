@@ -1,0 +1,29 @@
+"""What a person is asked, and what a person may answer."""
+
+from hitl_agent.review.arguments import check_arguments
+from hitl_agent.review.decision import (
+    Approve,
+    Decision,
+    Edit,
+    Reject,
+    Respond,
+    check_decision,
+    read_answer,
+)
+from hitl_agent.review.rendering import visible
+from hitl_agent.review.request import ReviewRequest, interrupt_payload, request_id
+
+__all__ = [
+    "Approve",
+    "Decision",
+    "Edit",
+    "Reject",
+    "Respond",
+    "ReviewRequest",
+    "check_arguments",
+    "check_decision",
+    "interrupt_payload",
+    "read_answer",
+    "request_id",
+    "visible",
+]

@@ -1,0 +1,175 @@
+"""What a reviewer may answer, and how an answer from anywhere is read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+from hitl_agent.calls import ToolCall, check_call
+from hitl_agent.errors import InvalidCall, InvalidDecision
+from hitl_agent.review.arguments import check_arguments
+
+MAX_MESSAGE = 20_000
+"""Longest reason or answer of a reviewer, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """Run the call exactly as shown.
+
+    Attributes:
+        message: why, or nothing.
+    """
+
+    message: str = ""
+    type: str = field(default="approve", init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace the arguments; the changed call is judged again before it may run.
+
+    Attributes:
+        args: the whole new arguments.
+        message: why, or nothing.
+    """
+
+    args: Mapping[str, Any]
+    message: str = ""
+    type: str = field(default="edit", init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Do not run the call.
+
+    Attributes:
+        message: why; the planner is told.
+    """
+
+    message: str = ""
+    type: str = field(default="reject", init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """Do not run the call; give the planner this in place of its result.
+
+    Attributes:
+        message: the answer.
+    """
+
+    message: str
+    type: str = field(default="respond", init=False)
+
+
+Decision = Approve | Edit | Reject | Respond
+
+
+def read_answer(answer: Any, *, tool: str) -> Decision:
+    """Read an answer in any of the shapes that LangGraph clients send.
+
+    Understood are one decision of LangChain's human-in-the-loop protocol, a `{"decisions": [one]}`
+    around it, and the older `[{"type": "accept|edit|response|ignore", "args": …}]`.
+
+    Args:
+        answer: what came back from `interrupt()`, or from a reviewer's client.
+        tool: the tool that was asked about; an edit may not switch to another.
+
+    Raises:
+        InvalidDecision: it is none of these.
+    """
+    if isinstance(answer, Mapping) and isinstance(answer.get("decisions"), list):
+        answer = answer["decisions"]
+    if isinstance(answer, list):
+        if len(answer) != 1:
+            raise InvalidDecision(f"one decision answers one call, here are {len(answer)}")
+        answer = answer[0]
+    if not isinstance(answer, Mapping):
+        raise InvalidDecision(f"a decision is an object with a `type`, not {_kind(answer)}")
+    kind = answer.get("type")
+    args = answer.get("args")
+    match kind:
+        case "approve" | "accept":
+            return Approve(_text(answer.get("message")))
+        case "reject":
+            return Reject(_text(answer.get("message")))
+        case "ignore":
+            return Reject(_text(answer.get("message") or "ignored by the reviewer"))
+        case "respond":
+            return Respond(_text(answer.get("message")))
+        case "response":
+            return Respond(_text(args if args is not None else answer.get("message")))
+        case "edit":
+            action = answer.get("edited_action", args)
+            return _edit(action, tool, _text(answer.get("message")))
+        case _:
+            raise InvalidDecision(
+                f"`{kind}` is no decision",
+                hint="decide with one of approve, edit, reject, respond",
+            )
+
+
+def check_decision(
+    decision: Decision, call: ToolCall, *, allowed: Collection[str], schema: Mapping[str, Any]
+) -> None:
+    """Raise `InvalidDecision` unless the decision may be given on this call.
+
+    Args:
+        decision: what the reviewer answered.
+        call: the call that was shown.
+        allowed: the decision types that the policy allows for it.
+        schema: the JSON schema of the tool's arguments.
+    """
+    if decision.type not in allowed:
+        raise InvalidDecision(
+            f"`{decision.type}` is not allowed for `{call.tool}`",
+            hint=f"decide with one of {', '.join(sorted(allowed))}",
+        )
+    match decision:
+        case Edit():
+            try:
+                check_call(ToolCall(call.call_id, call.tool, decision.args))
+                check_arguments(decision.args, schema)
+            except InvalidCall as error:
+                raise InvalidDecision(
+                    f"the edited arguments of `{call.tool}` do not fit: {error}",
+                    hint="correct the arguments and edit again",
+                ) from error
+        case Respond():
+            if not decision.message.strip():
+                raise InvalidDecision("a response needs a text", hint="say it with --reason TEXT")
+        case Approve() | Reject():
+            pass
+        case _:  # pragma: no cover
+            assert_never(decision)
+
+
+def _edit(action: Any, tool: str, message: str) -> Edit:
+    if not isinstance(action, Mapping):
+        raise InvalidDecision("an edit carries the new call as `edited_action`")
+    if "name" in action or "action" in action:
+        name = action.get("name", action.get("action"))
+        if name != tool:
+            raise InvalidDecision(f"an edit may not switch from `{tool}` to `{name}`")
+        action = action.get("args")
+    if not isinstance(action, dict):
+        raise InvalidDecision("the arguments of an edit are a JSON object")
+    return Edit(action, message)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise InvalidDecision(f"a message is text, not {_kind(value)}")
+    if len(value) > MAX_MESSAGE:
+        raise InvalidDecision(f"a message of {len(value):,} characters; at most {MAX_MESSAGE:,}")
+    return value
+
+
+def _kind(value: Any) -> str:
+    return {type(None): "nothing", bool: "true or false", str: "text"}.get(
+        type(value), f"`{type(value).__name__}`"
+    )

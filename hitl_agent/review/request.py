@@ -1,0 +1,121 @@
+"""A question to the reviewers: one call that waits."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hitl_agent.calls import ToolCall
+from hitl_agent.policy import Verdict
+
+_NAMESPACE = uuid.UUID("6f0e3c0a-5b39-4c57-9d60-6a3f0c5c1d11")
+
+
+def request_id(thread_id: str, call_id: str, revision: int, call_digest: str) -> uuid.UUID:
+    """Return the id of the question about one revision of a call.
+
+    The same question has the same id in every process, so that a node that runs again asks once.
+    """
+    return uuid.uuid5(_NAMESPACE, "\x00".join((thread_id, call_id, str(revision), call_digest)))
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRequest:
+    """One call that waits for a person, with everything needed to decide.
+
+    Attributes:
+        request_id: what a decision names; bound to the revision and digest of the call.
+        thread_id: LangGraph's thread.
+        graph: the graph's name in `langgraph.json`.
+        interrupt_id: LangGraph's interrupt that carries the question.
+        call: the call that would run.
+        revision: how often it was judged; above 1 it was edited, or the policy changed.
+        call_digest: digest of the call.
+        verdict: why it was stopped, and what may be answered.
+        claim: what the planner said of the call. Its claim, no fact.
+        task: what the thread was asked to do.
+        args_schema: JSON schema of the tool's arguments.
+        problem: why the last answer was not understood, or None.
+        created_at: since when it waits.
+        due_at: when it should be decided, or None.
+    """
+
+    request_id: str
+    thread_id: str
+    graph: str
+    interrupt_id: str
+    call: ToolCall
+    revision: int
+    call_digest: str
+    verdict: Verdict
+    claim: str
+    task: str
+    args_schema: Mapping[str, Any]
+    problem: str | None
+    created_at: datetime
+    due_at: datetime | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the request as plain JSON, as `hitl list --json` prints it."""
+        verdict = self.verdict
+        return {
+            "thread_id": self.thread_id,
+            "graph": self.graph,
+            "interrupt_id": self.interrupt_id,
+            "request_id": self.request_id,
+            "call_id": self.call.call_id,
+            "revision": self.revision,
+            "tool": self.call.tool,
+            "args": dict(self.call.args),
+            "call_digest": self.call_digest,
+            "tier": str(verdict.tier),
+            "effect": str(verdict.effect),
+            "reasons": list(verdict.reasons),
+            "rules": [hit.id for hit in verdict.rules],
+            "errors": list(verdict.errors),
+            "allowed_decisions": list(verdict.allowed_decisions),
+            "policy_digest": verdict.policy_digest,
+            "task": self.task,
+            "claim": self.claim,
+            "args_schema": dict(self.args_schema),
+            "problem": self.problem,
+            "created_at": self.created_at.isoformat(),
+            "due_at": self.due_at.isoformat() if self.due_at else None,
+        }
+
+
+def interrupt_payload(
+    *,
+    request_id: str,
+    call: ToolCall,
+    revision: int,
+    call_digest: str,
+    verdict: Verdict,
+    claim: str,
+    args_schema: Mapping[str, Any],
+    problem: str | None,
+) -> dict[str, Any]:
+    """Return what `interrupt()` carries: LangChain's `HITLRequest` with one action, and our keys."""
+    description = "; ".join(verdict.reasons) or f"`{call.tool}` waits for a decision"
+    return {
+        "action_requests": [
+            {"name": call.tool, "args": dict(call.args), "description": description}
+        ],
+        "review_configs": [
+            {
+                "action_name": call.tool,
+                "allowed_decisions": list(verdict.allowed_decisions),
+                "args_schema": dict(args_schema),
+            }
+        ],
+        "request_id": request_id,
+        "call_id": call.call_id,
+        "revision": revision,
+        "call_digest": call_digest,
+        "verdict": verdict.to_json(),
+        "claim": claim,
+        "problem": problem,
+    }

@@ -1,0 +1,325 @@
+"""The runtime: one database, its checkpoints, and what people do with waiting threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command
+
+from hitl_agent.errors import InvalidDecision, NothingWaiting, UnknownThread
+from hitl_agent.graph.builder import utc_now
+from hitl_agent.graph.gate import DATABASE, GRAPH
+from hitl_agent.graph.state import task_of
+from hitl_agent.review import Decision, ReviewRequest, check_decision, read_answer
+from hitl_agent.storage import record, reviews, threads
+from hitl_agent.storage.checkpoints import Checkpointer
+from hitl_agent.storage.database import Database, shared_database
+from hitl_agent.storage.threads import Thread
+
+Graph = CompiledStateGraph[Any, Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadView:
+    """Everything a reviewer needs to know of a thread.
+
+    Attributes:
+        thread: the thread at its newest checkpoint.
+        waiting: the calls that wait for a person.
+    """
+
+    thread: Thread
+    waiting: Sequence[ReviewRequest]
+
+    @property
+    def task(self) -> str:
+        """What the thread was asked to do."""
+        return task_of(self.thread.messages)
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """What became of each call so far, in order."""
+        return [
+            {
+                "call_id": one.tool_call_id,
+                "tool": one.name,
+                "outcome": (one.artifact or {}).get("outcome"),
+                "content": one.content,
+            }
+            for one in self.thread.messages
+            if isinstance(one, ToolMessage)
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the view as plain JSON, as `hitl show --json` prints it."""
+        return {
+            "thread_id": self.thread.thread_id,
+            "graph": self.thread.graph,
+            "status": self.thread.status,
+            "error": self.thread.error,
+            "task": self.task,
+            "results": self.results,
+            "waiting": [one.to_json() for one in self.waiting],
+            "final": final_text(self.thread),
+            "updated_at": self.thread.updated_at.isoformat(),
+        }
+
+
+class Runtime:
+    """Owns the database and the checkpoints; open it with `Runtime.open`.
+
+    Args:
+        database: an open database.
+        clock: returns the time, with its zone.
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self.database = database
+        self.checkpointer = Checkpointer(database)
+        self._clock = clock
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, database_url: str | None = None, *, clock: Callable[[], datetime] = utc_now
+    ) -> Iterator[Runtime]:
+        """Open the database that the argument or `HITL_DATABASE_URL` names, or the embedded one.
+
+        Args:
+            database_url: a `postgresql://` URL.
+            clock: returns the time, with its zone.
+
+        Raises:
+            DatabaseUnavailable: no connection.
+            DatabaseNotReady: the server is too old, or `hitl db migrate` is due.
+        """
+        yield cls(shared_database(database_url), clock=clock)
+
+    def compile(
+        self, builder: StateGraph[Any, Any, Any, Any], *, name: str = "graph"
+    ) -> Graph:
+        """Compile a builder over this database.
+
+        The graph writes each checkpoint before it goes on (`durability="sync"`) and takes answers
+        by interrupt id only.
+
+        Args:
+            builder: what `build_graph` returned, or any other.
+            name: the graph's name, by which the CLI finds it in `langgraph.json`.
+        """
+        compiled = builder.compile(checkpointer=self.checkpointer, name=name)
+        config: RunnableConfig = {
+            "configurable": {
+                DATABASE: self.database,
+                "__pregel_durability": "sync",
+                "__pregel_strict_resume": True,
+            },
+            "metadata": {GRAPH: name},
+        }
+        return compiled.with_config(config)
+
+    def waiting(
+        self,
+        thread_id: str | None = None,
+        *,
+        graph: str | None = None,
+        tool: str | None = None,
+        limit: int = 50,
+    ) -> list[ReviewRequest]:
+        """Return the calls that wait for a person: earliest due first, then longest waiting.
+
+        Args:
+            thread_id: only of this thread.
+            graph: only of this graph.
+            tool: only of this tool.
+            limit: at most so many.
+        """
+        return reviews.waiting(
+            self.database, thread_id=thread_id, graph=graph, tool=tool, limit=limit
+        )
+
+    def thread(self, thread_id: str) -> ThreadView:
+        """Return a thread and what waits in it.
+
+        Raises:
+            UnknownThread: the database holds no such thread.
+        """
+        thread = threads.read_thread(self.checkpointer, thread_id)
+        waiting = self.waiting(thread_id, limit=1000) if thread.status == "waiting" else []
+        return ThreadView(thread, waiting)
+
+    def history(self, thread_id: str, *, limit: int = 1000) -> list[dict[str, Any]]:
+        """Return checkpoints, verdicts, decisions and executions of a thread, in order of time.
+
+        Raises:
+            UnknownThread: the database holds no such thread.
+        """
+        config: RunnableConfig = {"configurable": {"thread_id": thread_id}}
+        found = [
+            {
+                "kind": "checkpoint",
+                "at": one.checkpoint["ts"],
+                "checkpoint_id": one.checkpoint["id"],
+                "step": one.metadata.get("step"),
+                "source": one.metadata.get("source"),
+            }
+            for one in self.checkpointer.list(config, limit=limit)
+        ]
+        found += record.entries(self.database, thread_id, limit=limit)
+        if not found:
+            raise UnknownThread(
+                f"there is no thread `{thread_id}`", hint="see the threads with `hitl list`"
+            )
+        return sorted(found, key=lambda one: str(one["at"]))[:limit]
+
+    def decide(
+        self,
+        request: ReviewRequest,
+        decision: Decision | Mapping[str, Any],
+        *,
+        reviewer: str,
+        channel: str = "runtime",
+    ) -> None:
+        """Record a decision on exactly the call that was shown; `resume` then continues.
+
+        Args:
+            request: what `waiting` returned and the reviewer saw.
+            decision: the answer, also in the shapes of LangChain's human-in-the-loop protocol.
+            reviewer: who decides.
+            channel: the way it came.
+
+        Raises:
+            InvalidDecision: the answer does not fit what was asked; nothing is stored.
+            StaleDecision: the call no longer waits.
+        """
+        if isinstance(decision, Mapping):
+            decision = read_answer(decision, tool=request.call.tool)
+        if not reviewer.strip():
+            raise InvalidDecision("a decision needs a reviewer", hint="name one with --as NAME")
+        check_decision(
+            decision,
+            request.call,
+            allowed=request.verdict.allowed_decisions,
+            schema=request.args_schema,
+        )
+        reviews.decide(
+            self.database,
+            request,
+            decision,
+            reviewer=reviewer,
+            channel=channel,
+            now=self._clock(),
+        )
+
+    def request(self, thread_id: str, call_id: str) -> ReviewRequest:
+        """Return the question about a call that waits.
+
+        Raises:
+            UnknownThread: the database holds no such thread.
+            StaleDecision: the call was asked about and no longer waits.
+            NothingWaiting: the call was never asked about.
+        """
+        found = reviews.waiting(self.database, thread_id=thread_id, call_id=call_id, limit=1)
+        if found:
+            return found[0]
+        self.thread(thread_id)
+        if asked := reviews.asked(self.database, thread_id, call_id):
+            raise reviews.stale(self.database, asked, call_id, thread_id)
+        raise NothingWaiting(
+            f"call `{call_id}` of thread `{thread_id}` does not wait for a decision",
+            hint=f"see `hitl show {thread_id}`",
+        )
+
+    def start_input(self, task: str, **state: Any) -> dict[str, Any]:
+        """Return the input that starts a thread on a task.
+
+        Args:
+            task: what the agent is asked.
+            state: further keys of the state, such as `runbook` or `model`.
+        """
+        return {"messages": [HumanMessage(task)], **state}
+
+    def resume_input(self, graph: Graph, thread_id: str) -> Command[Any] | None:
+        """Return what `graph.stream` is to be given to continue a thread.
+
+        Every interrupt whose question is decided is answered by its id; without one, None
+        continues a thread that stopped halfway.
+
+        Raises:
+            UnknownThread: the database holds no such thread.
+            NothingWaiting: the thread is done.
+        """
+        thread = threads.read_thread(self.checkpointer, thread_id)
+        if not graph.get_state(self.config(thread_id)).tasks:
+            raise NothingWaiting(
+                f"thread `{thread_id}` is done, there is nothing to resume",
+                hint=f"see `hitl show {thread_id}`",
+            )
+        open_ = {one.request_id for one in self.waiting(thread_id, limit=1000)}
+        answers = {
+            one.id: {"request_id": one.value["request_id"]}
+            for one in thread.interrupts
+            if isinstance(one.value, Mapping)
+            and one.value.get("request_id", "") not in open_ | {""}
+        }
+        return Command(resume=answers) if answers else None
+
+    def command(
+        self, graph: Graph, view: ThreadView, payload: Mapping[str, Any]
+    ) -> Command[Any]:
+        """Return a raw LangGraph `Command`, its answer addressed to the interrupt it is for.
+
+        Args:
+            graph: the thread's graph.
+            view: the thread.
+            payload: any of `resume`, `update` and `goto`. `resume` is an object by interrupt id,
+                or one answer if a single interrupt waits.
+
+        Raises:
+            InvalidDecision: the answer fits no interrupt, or the graph has no such node.
+        """
+        fields = dict(payload)
+        ids = [one.id for one in view.thread.interrupts]
+        if "resume" in fields:
+            answers = fields["resume"]
+            if not (isinstance(answers, Mapping) and answers and answers.keys() <= set(ids)):
+                if len(ids) != 1:
+                    raise InvalidDecision(
+                        f"{len(ids)} interrupts wait in thread `{view.thread.thread_id}`",
+                        hint=f"answer by id: {', '.join(ids)}" if ids else "see `hitl list`",
+                    )
+                fields["resume"] = {ids[0]: answers}
+        if "goto" in fields:
+            goto = fields["goto"] = (
+                [fields["goto"]] if isinstance(fields["goto"], str) else fields["goto"]
+            )
+            nodes = [name for name in graph.nodes if name != "__start__"]
+            if not isinstance(goto, list) or any(one not in nodes for one in goto):
+                raise InvalidDecision(
+                    f"`goto` names a node that is not there: `{goto}`",
+                    hint=f"nodes: {', '.join(nodes)}",
+                )
+        if "update" in fields and not isinstance(fields["update"], Mapping):
+            raise InvalidDecision("`update` is an object of state keys")
+        return Command(**fields)
+
+    @staticmethod
+    def config(thread_id: str) -> RunnableConfig:
+        """Return the config that names a thread."""
+        return {"configurable": {"thread_id": thread_id}}
+
+
+def final_text(thread: Thread) -> str | None:
+    """Return the planner's last message of a thread that ended."""
+    if thread.status in ("done", "failed") and thread.messages:
+        last = thread.messages[-1]
+        return last.text if last.type == "ai" else None
+    return None

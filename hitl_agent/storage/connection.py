@@ -1,0 +1,69 @@
+"""Connecting to PostgreSQL, and what may go wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import PoolTimeout
+
+from hitl_agent.errors import ConfigurationError, DatabaseNotReady, DatabaseUnavailable
+
+CONNECT_TIMEOUT = 10
+"""Seconds to wait for a server that does not answer."""
+
+
+def connection_options() -> dict[str, Any]:
+    """Return how we connect: every statement its own transaction, rows as dictionaries."""
+    return {
+        "autocommit": True,
+        "connect_timeout": CONNECT_TIMEOUT,
+        "prepare_threshold": 0,
+        "row_factory": dict_row,
+    }
+
+
+@contextmanager
+def connect(url: str) -> Iterator[psycopg.Connection[DictRow]]:
+    """Open one connection, outside any pool.
+
+    Raises:
+        DatabaseUnavailable: no connection.
+        ConfigurationError: the URL cannot be read.
+    """
+    with translated():
+        try:
+            conninfo_to_dict(url)
+        except psycopg.ProgrammingError as error:
+            raise ConfigurationError(
+                f"the database URL cannot be read: {str(error).strip()}",
+                hint="write it like `postgresql://user@host:5432/name`",
+            ) from error
+        # nothing is prepared: a migration is several statements in one
+        with psycopg.connect(url, **connection_options() | {"prepare_threshold": None}) as connection:
+            yield connection
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn driver errors that a user can do something about into ours."""
+    try:
+        yield
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        raise DatabaseNotReady(
+            "the database is not migrated", hint="run `hitl db migrate`"
+        ) from error
+    except (psycopg.OperationalError, PoolTimeout) as error:
+        raise DatabaseUnavailable(
+            f"the database does not answer: {_first_line(error)}",
+            hint="start it, or correct HITL_DATABASE_URL; nothing is lost, run the command again",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

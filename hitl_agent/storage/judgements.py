@@ -1,0 +1,148 @@
+"""Judgements of calls, as rows."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from hitl_agent.audit import Entry, Kind
+from hitl_agent.calls import ToolCall
+from hitl_agent.execution import Judge, Judged
+from hitl_agent.policy import Policy, Tier, Verdict
+from hitl_agent.storage.database import Database
+
+_SQL = "judgements"
+
+
+def keep_policy(database: Database, policy: Policy) -> None:
+    """Keep the document behind a policy's digest for ever."""
+    database.run(_SQL, "keep_policy", digest=policy.digest, document=policy.text)
+
+
+def newest(database: Database, thread_id: str, call_ids: Iterable[str]) -> dict[str, Judged]:
+    """Return the newest judgement of each call that has one, and all that came of it."""
+    rows = database.rows(_SQL, "newest", thread_id=thread_id, call_ids=list(call_ids))
+    return {row["call_id"]: _judged(row) for row in rows}
+
+
+def judge(
+    database: Database,
+    thread_id: str,
+    step: Judge,
+    verdict: Verdict,
+    *,
+    planned: ToolCall,
+    confidence: float | None,
+    now: datetime,
+) -> bool:
+    """Write a judgement, with the grant it gives when the tier lets the call run by itself.
+
+    Args:
+        database: where to.
+        thread_id: LangGraph's thread.
+        step: the call and its revision.
+        verdict: the judgement.
+        planned: the call as the planner has it; differs from `step.call` after an edit.
+        confidence: what the verdict was told of the planner's confidence, in [0, 1].
+        now: when.
+
+    Returns:
+        False if another process has written this revision before.
+    """
+    call = step.call
+    grant_id = uuid.uuid4() if verdict.tier in (Tier.AUTO_APPROVE, Tier.SOFT_REVIEW) else None
+    expires_at = now + timedelta(seconds=verdict.grant_ttl_seconds)
+    body: dict[str, Any] = {
+        "args": call.args,
+        "call_digest": call.digest,
+        "confidence": confidence,
+        "planned_digest": planned.digest,
+        "revision": step.revision,
+        "tool": call.tool,
+        "verdict": verdict.to_json(),
+    }
+    entries = [Entry(Kind.VERDICT, thread_id, call.call_id, now, body)]
+    if grant_id:
+        entries.append(
+            grant_entry(
+                thread_id,
+                call.call_id,
+                now,
+                grant_id=grant_id,
+                revision=step.revision,
+                call_digest=call.digest,
+                policy_digest=verdict.policy_digest,
+                source="policy",
+                expires_at=expires_at,
+            )
+        )
+    return database.wrote(
+        _SQL,
+        "judge",
+        thread_id=thread_id,
+        call_id=call.call_id,
+        revision=step.revision,
+        tool=call.tool,
+        args=dict(call.args),
+        call_digest=call.digest,
+        planned_digest=planned.digest,
+        tier=str(verdict.tier),
+        verdict=verdict.to_json(),
+        policy_digest=verdict.policy_digest,
+        now=now,
+        grant_id=grant_id,
+        expires_at=expires_at,
+        kinds=[str(entry.kind) for entry in entries],
+        entries=[entry.canonical() for entry in entries],
+    )
+
+
+def grant_entry(
+    thread_id: str,
+    call_id: str,
+    now: datetime,
+    *,
+    grant_id: uuid.UUID,
+    revision: int,
+    call_digest: str,
+    policy_digest: str,
+    source: str,
+    expires_at: datetime,
+) -> Entry:
+    """Return the entry of a grant."""
+    body = {
+        "call_digest": call_digest,
+        "expires_at": expires_at.isoformat(),
+        "grant_id": str(grant_id),
+        "policy_digest": policy_digest,
+        "revision": revision,
+        "source": source,
+    }
+    return Entry(Kind.GRANT, thread_id, call_id, now, body)
+
+
+def _judged(row: Mapping[str, Any]) -> Judged:
+    return Judged(
+        call=ToolCall(row["call_id"], row["tool"], row["args"]),
+        revision=row["revision"],
+        call_digest=row["call_digest"],
+        planned_digest=row["planned_digest"],
+        verdict=Verdict.from_json(row["verdict"]),
+        request_id=str(row["request_id"]) if row["request_id"] else None,
+        request_status=row["request_status"],
+        interrupt_id=row["interrupt_id"],
+        problem=row["problem"],
+        decision=row["decision"],
+        decided_args=row["decided_args"],
+        message=row["message"] or "",
+        reviewer=row["reviewer"],
+        expires_at=row["expires_at"],
+        consumed_at=row["consumed_at"],
+        attempt=row["attempt"],
+        attempt_revision=row["attempt_revision"],
+        started_at=row["started_at"],
+        deadline=row["deadline"],
+        result=row["result"],
+    )

@@ -1,0 +1,21 @@
+"""Reading the append-only record."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hitl_agent.storage.database import Database
+
+
+def entries(database: Database, thread_id: str, *, limit: int = 1000) -> list[dict[str, Any]]:
+    """Return what is recorded of a thread, oldest first, each entry as plain JSON."""
+    rows = database.rows("record", "entries", thread_id=thread_id, limit=limit)
+    return [
+        {
+            "entry_id": row["entry_id"],
+            "recorded_at": row["recorded_at"].isoformat(),
+            **json.loads(row["entry"]),
+        }
+        for row in rows
+    ]

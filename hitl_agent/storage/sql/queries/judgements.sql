@@ -1,0 +1,53 @@
+-- keep_policy: the document behind a digest, kept for ever
+INSERT INTO hitl.policy (digest, document) VALUES (%(digest)s, %(document)s)
+ON CONFLICT DO NOTHING;
+
+-- newest: the newest judgement of each call and all that came of it
+SELECT DISTINCT ON (j.call_id)
+    j.call_id, j.revision, j.tool, j.args, j.call_digest, j.planned_digest, j.verdict,
+    r.request_id, r.status AS request_status, r.interrupt_id, r.problem, r.claim,
+    r.created_at AS requested_at, r.due_at,
+    d.type AS decision, d.args AS decided_args, d.message, d.reviewer, d.channel,
+    g.grant_id, g.expires_at, g.consumed_at,
+    a.state AS attempt, a.revision AS attempt_revision, a.started_at, a.deadline, a.result
+FROM hitl.judgement AS j
+LEFT JOIN hitl.review_request AS r USING (thread_id, call_id, revision)
+LEFT JOIN hitl.decision AS d USING (request_id)
+LEFT JOIN hitl."grant" AS g USING (thread_id, call_id, revision)
+LEFT JOIN hitl.attempt AS a
+    ON a.thread_id = j.thread_id AND a.call_id = j.call_id
+WHERE j.thread_id = %(thread_id)s AND j.call_id = ANY(%(call_ids)s)
+ORDER BY j.call_id, j.revision DESC;
+
+-- judge: one verdict, the grant that policy gives with it, and their entries; older questions end
+WITH judged AS (
+    INSERT INTO hitl.judgement (
+        thread_id, call_id, revision, tool, args, call_digest, planned_digest, tier, verdict,
+        policy_digest, judged_at
+    ) VALUES (
+        %(thread_id)s, %(call_id)s, %(revision)s, %(tool)s, %(args)s, %(call_digest)s,
+        %(planned_digest)s, %(tier)s, %(verdict)s, %(policy_digest)s, %(now)s
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING thread_id, call_id, revision
+), granted AS (
+    INSERT INTO hitl."grant" (
+        grant_id, thread_id, call_id, revision, call_digest, policy_digest, source, granted_at,
+        expires_at
+    )
+    SELECT
+        %(grant_id)s, thread_id, call_id, revision, %(call_digest)s, %(policy_digest)s, 'policy',
+        %(now)s, %(expires_at)s
+    FROM judged
+    WHERE %(grant_id)s::uuid IS NOT NULL
+), withdrawn AS (
+    UPDATE hitl.review_request AS r SET status = 'withdrawn'
+    FROM judged AS j
+    WHERE r.thread_id = j.thread_id AND r.call_id = j.call_id AND r.revision < j.revision
+        AND r.status = 'open'
+), recorded AS (
+    INSERT INTO hitl.record (thread_id, call_id, kind, entry)
+    SELECT j.thread_id, j.call_id, e.kind, e.entry
+    FROM judged AS j, unnest(%(kinds)s::text[], %(entries)s::text[]) AS e (kind, entry)
+)
+SELECT count(*) AS written FROM judged;

@@ -1,0 +1,87 @@
+-- ask: one question to the reviewers and its entry; asked again, only the interrupt is new
+WITH asked AS (
+    INSERT INTO hitl.review_request (
+        request_id, thread_id, call_id, revision, graph, interrupt_id, status, args_schema, claim,
+        task, created_at, due_at
+    ) VALUES (
+        %(request_id)s, %(thread_id)s, %(call_id)s, %(revision)s, %(graph)s, %(interrupt_id)s,
+        'open', %(args_schema)s, %(claim)s, %(task)s, %(now)s, %(due_at)s
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING thread_id, call_id
+), recorded AS (
+    INSERT INTO hitl.record (thread_id, call_id, kind, entry)
+    SELECT thread_id, call_id, %(kind)s, %(entry)s FROM asked
+)
+SELECT count(*) AS written FROM asked;
+
+-- ask_again: the same open question under another interrupt
+UPDATE hitl.review_request SET interrupt_id = %(interrupt_id)s
+WHERE request_id = %(request_id)s AND status = 'open' AND interrupt_id <> %(interrupt_id)s;
+
+-- decide: the decision, the grant that an approval gives, and their entries; nothing if too late
+WITH closed AS (
+    UPDATE hitl.review_request SET status = 'decided', problem = NULL
+    WHERE request_id = %(request_id)s AND status = 'open'
+    RETURNING request_id, thread_id, call_id, revision
+), decided AS (
+    INSERT INTO hitl.decision (request_id, type, args, message, reviewer, channel, decided_at)
+    SELECT
+        request_id, %(type)s, %(args)s, %(message)s, %(reviewer)s, %(channel)s, %(now)s
+    FROM closed
+), granted AS (
+    INSERT INTO hitl."grant" (
+        grant_id, thread_id, call_id, revision, call_digest, policy_digest, source, granted_at,
+        expires_at
+    )
+    SELECT
+        %(grant_id)s, c.thread_id, c.call_id, c.revision, j.call_digest, j.policy_digest,
+        'reviewers', %(now)s, %(expires_at)s
+    FROM closed AS c
+    JOIN hitl.judgement AS j USING (thread_id, call_id, revision)
+    WHERE %(grant_id)s::uuid IS NOT NULL
+), recorded AS (
+    INSERT INTO hitl.record (thread_id, call_id, kind, entry)
+    SELECT c.thread_id, c.call_id, e.kind, e.entry
+    FROM closed AS c, unnest(%(kinds)s::text[], %(entries)s::text[]) AS e (kind, entry)
+)
+SELECT count(*) AS written FROM closed;
+
+-- refuse_answer: why an answer was not understood, and its entry; the question stays open
+WITH noted AS (
+    UPDATE hitl.review_request SET problem = %(problem)s
+    WHERE request_id = %(request_id)s AND status = 'open'
+    RETURNING thread_id, call_id
+), recorded AS (
+    INSERT INTO hitl.record (thread_id, call_id, kind, entry)
+    SELECT thread_id, call_id, %(kind)s, %(entry)s FROM noted
+)
+SELECT count(*) AS written FROM noted;
+
+-- waiting: what waits for a person, most urgent first
+SELECT
+    r.thread_id, r.graph, r.interrupt_id, r.request_id, r.call_id, r.revision, j.tool, j.args,
+    j.call_digest, j.tier, j.verdict, r.claim, r.task, r.problem, r.args_schema, r.created_at,
+    r.due_at
+FROM hitl.review_request AS r
+JOIN hitl.judgement AS j USING (thread_id, call_id, revision)
+WHERE r.status = 'open'
+    AND (%(thread_id)s::text IS NULL OR r.thread_id = %(thread_id)s)
+    AND (%(call_id)s::text IS NULL OR r.call_id = %(call_id)s)
+    AND (%(graph)s::text IS NULL OR r.graph = %(graph)s)
+    AND (%(tool)s::text IS NULL OR j.tool = %(tool)s)
+ORDER BY r.due_at NULLS LAST, r.created_at, r.request_id
+LIMIT %(limit)s;
+
+-- decided_by: who decided a question, when it is too late to
+SELECT r.status, d.type, d.reviewer, d.decided_at
+FROM hitl.review_request AS r
+LEFT JOIN hitl.decision AS d USING (request_id)
+WHERE r.request_id = %(request_id)s;
+
+-- asked_of_call: the newest question about a call, whatever became of it
+SELECT r.request_id
+FROM hitl.review_request AS r
+WHERE r.thread_id = %(thread_id)s AND r.call_id = %(call_id)s
+ORDER BY r.revision DESC
+LIMIT 1;

@@ -1,0 +1,19 @@
+-- schema_exists: whether our schema is there at all
+SELECT to_regclass('hitl.migration') IS NOT NULL;
+
+-- applied: numbers of the applied migrations, in order
+SELECT version FROM hitl.migration ORDER BY version;
+
+-- try_lock: the migration lock, held until the transaction ends
+SELECT pg_try_advisory_xact_lock(4812170912);
+
+-- bootstrap: where the applied migrations are kept
+CREATE SCHEMA IF NOT EXISTS hitl;
+CREATE TABLE IF NOT EXISTS hitl.migration (
+    version integer PRIMARY KEY,
+    name text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- applied_one: note a migration as applied
+INSERT INTO hitl.migration (version, name) VALUES (%(version)s, %(name)s);
