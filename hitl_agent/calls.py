@@ -52,8 +52,8 @@ def canonical(value: Any) -> bytes:
     """Return the RFC 8785 form of a JSON value.
 
     Raises:
-        InvalidCall: NaN, infinity, a number beyond `MAX_NUMBER`, a lone surrogate, NUL, a key that is no
-            string, a value that is no JSON, or nesting deeper than `MAX_DEPTH`.
+        InvalidCall: NaN, infinity, a number beyond `MAX_NUMBER`, a lone surrogate, NUL, a key
+            that is no string, a value that is no JSON, or nesting deeper than `MAX_DEPTH`.
     """
     _check(value, 0)
     try:
@@ -76,7 +76,7 @@ def check_call(call: ToolCall) -> None:
     for what, text in (("tool name", call.tool), ("call id", call.call_id)):
         if not 0 < len(text) <= MAX_NAME:
             raise InvalidCall(f"a {what} has 1 to {MAX_NAME} characters, this one {len(text)}")
-        _check(text, 0)
+        _check_text(text)
     if not isinstance(call.args, dict):
         raise InvalidCall("arguments are a JSON object")
     if (size := len(canonical(call.args))) > MAX_BYTES:
@@ -111,22 +111,27 @@ def _check(value: Any, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise InvalidCall(f"nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, str):
-        if "\x00" in value:
-            raise InvalidCall("text with a NUL character")
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise InvalidCall("text with a lone surrogate") from error
+        _check_text(value)
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise InvalidCall(f"a key that is no text: `{key!r}`")
-            _check(key, depth)
+            _check_text(key)
             _check(item, depth + 1)
     elif isinstance(value, list | tuple):
         for item in value:
             _check(item, depth + 1)
-    elif isinstance(value, float | int) and abs(value) > MAX_NUMBER:
-        raise InvalidCall("a number beyond 2^53; write it as text")
-    elif value is not None and not isinstance(value, bool | int | float):
+    elif isinstance(value, float | int):
+        if abs(value) > MAX_NUMBER:
+            raise InvalidCall("a number beyond 2^53; write it as text")
+    elif value is not None:
         raise InvalidCall(f"a value that is no JSON: `{type(value).__name__}`")
+
+
+def _check_text(text: str) -> None:
+    if "\x00" in text:
+        raise InvalidCall("text with a NUL character")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidCall("text with a lone surrogate") from error

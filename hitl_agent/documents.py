@@ -71,8 +71,8 @@ class DocumentModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Complaint(ValueError):  # noqa: N818  it becomes a DocumentError, with its place
-    """Raised by a model's validators to name the part at fault.
+class Complaint(ValueError):
+    """Raised by a model's validators to name the part at fault; becomes a DocumentError.
 
     Args:
         message: what is wrong and what to write instead.

@@ -106,7 +106,11 @@ class Project:
         return module
 
     def _broken(self, name: str, where: str, error: Exception) -> ConfigurationError:
-        frames = [one for one in traceback.extract_tb(error.__traceback__) if "importlib" not in one.filename]
+        frames = [
+            one
+            for one in traceback.extract_tb(error.__traceback__)
+            if "importlib" not in one.filename
+        ]
         last = frames[-1] if frames else None
         at = f" at {last.filename}:{last.lineno}" if last and last.filename != __file__ else ""
         return ConfigurationError(

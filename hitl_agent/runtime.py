@@ -103,9 +103,7 @@ class Runtime:
         """
         yield cls(shared_database(database_url), clock=clock)
 
-    def compile(
-        self, builder: StateGraph[Any, Any, Any, Any], *, name: str = "graph"
-    ) -> Graph:
+    def compile(self, builder: StateGraph[Any, Any, Any, Any], *, name: str = "graph") -> Graph:
         """Compile a builder over this database.
 
         The graph writes each checkpoint before it goes on (`durability="sync"`) and takes answers
@@ -272,9 +270,7 @@ class Runtime:
         }
         return Command(resume=answers) if answers else None
 
-    def command(
-        self, graph: Graph, view: ThreadView, payload: Mapping[str, Any]
-    ) -> Command[Any]:
+    def command(self, graph: Graph, view: ThreadView, payload: Mapping[str, Any]) -> Command[Any]:
         """Return a raw LangGraph `Command`, its answer addressed to the interrupt it is for.
 
         Args:

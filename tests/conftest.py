@@ -67,9 +67,7 @@ def template(server_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def database_url(
-    server_url: str, template: str, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
+def database_url(server_url: str, template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A migrated database of this test alone, also the one that the environment names."""
     with created(server_url, template) as url:
         monkeypatch.setenv("HITL_DATABASE_URL", url)
@@ -86,8 +84,8 @@ def empty_database_url(server_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    yield shared.shared_database(database_url)
+def database(database_url: str) -> Database:
+    return shared.shared_database(database_url)
 
 
 @pytest.fixture(autouse=True)

@@ -210,6 +210,8 @@ def _message(sender: Address, recipient: Address, subject: str, body: str) -> Em
 
 def _reason(error: Exception) -> str:
     """Say what the server did, in its own words where it has some, without a password."""
+    if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
+        return "did not answer in time"
     match error:
         case smtplib.SMTPAuthenticationError():
             return f"refused the login ({error.smtp_code})"
@@ -218,8 +220,6 @@ def _reason(error: Exception) -> str:
             return f"refused the recipient ({code} {_printable(text)})"
         case smtplib.SMTPResponseException():
             return f"refused it ({error.smtp_code} {_printable(error.smtp_error)})"
-        case TimeoutError():
-            return "did not answer in time"
         case OSError() if error.strerror:
             return f"cannot be reached ({error.strerror.lower()})"
     return f"broke off ({_printable(str(error))})"

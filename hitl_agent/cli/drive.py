@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import typer
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from hitl_agent.cli import output
-from hitl_agent.cli.views import print_waiting
+from hitl_agent.cli.capture import captured
+from hitl_agent.cli.views import next_step, print_waiting
 from hitl_agent.errors import ConfigurationError
 from hitl_agent.project import find_project
 from hitl_agent.runtime import Graph, Runtime, ThreadView
+
+_STYLES = {"hard_gate": "yellow", "block": "red"}
 
 
 def load_graph(runtime: Runtime, name: str) -> Graph:
@@ -19,7 +24,14 @@ def load_graph(runtime: Runtime, name: str) -> Graph:
     Raises:
         ConfigurationError: there is no project, or no such graph in it.
     """
-    return runtime.compile(find_project().load(name), name=name)
+    with captured():
+        builder = find_project().load(name)
+        try:
+            return runtime.compile(builder, name=name)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"graph `{name}` cannot be compiled: {error}", hint="correct the graph"
+            ) from error
 
 
 def graph_of(runtime: Runtime, view: ThreadView) -> Graph:
@@ -41,44 +53,61 @@ def drive(
 ) -> ThreadView:
     """Run a thread until it ends or waits, with a line for each thing that happens."""
     config = runtime.config(thread_id)
-    for chunk in graph.stream(graph_input, config, stream_mode="updates"):
-        if not json_:
-            for node, update in chunk.items():
-                _progress(node, update)
+    with captured():
+        for chunk in graph.stream(graph_input, config, stream_mode="updates"):
+            if not json_ and isinstance(chunk, Mapping):
+                for node, update in chunk.items():
+                    _progress(node, update)
     return runtime.thread(thread_id)
 
 
 def conclude(view: ThreadView, *, json_: bool) -> None:
     """Say where the thread stands and end with the status that tells it."""
     thread = view.thread
+    status = {"done": output.DONE, "waiting": output.WAITING}.get(thread.status, output.FAILED)
+    next_ = next_step(view)
     if json_:
         output.print_json(view.to_json())
     elif view.waiting:
         print_waiting(view.waiting)
-        thread_id = output.safe(thread.thread_id)
-        output.hint(f"next: hitl show {thread_id} | hitl approve {thread_id} | hitl review")
-    elif thread.status == "failed":
-        output.hint(f"the thread failed: {output.safe_lines(thread.error or '')}")
-        output.hint(f"next: hitl history {output.safe(thread.thread_id)}")
-    status = {"done": output.DONE, "waiting": output.WAITING}.get(thread.status, output.FAILED)
+        next_ = output.command("show", thread.thread_id)
+        output.hint(f"next: {next_} | {output.command('approve', thread.thread_id)} | hitl review")
+    if status == output.FAILED:
+        output.fail(
+            f"the thread failed: {thread.error}" if thread.error else "the thread stopped halfway",
+            next_,
+            status,
+            json_=json_,
+        )
+    if not json_ and not view.waiting and next_:
+        output.hint(f"next: {next_}")
     raise typer.Exit(status)
 
 
 def _progress(node: str, update: Any) -> None:
-    if not isinstance(update, dict):
+    """Print what a node did; a graph of somebody else's may have put anything in its state."""
+    if not isinstance(update, Mapping):
         return
-    for judged in update.get("judged") or []:
-        why = "; ".join(judged["reasons"])
-        style = {"hard_gate": "yellow", "block": "red"}.get(judged["tier"], "green")
-        text = f"{judged['tier']:<12} {output.safe(judged['tool'])}: {output.safe(why)}"
-        output.line(text, style=style)
-    for message in update.get("messages") or []:
-        if message.type == "tool":
-            text = f"{'result':<12} {output.safe(message.name)}: {output.safe(message.text, limit=300)}"
-            output.line(text)
-        elif node == "planner" and message.type == "ai":
+    judged, messages = update.get("judged"), update.get("messages")
+    for one in judged if isinstance(judged, list) else []:
+        if isinstance(one, Mapping) and isinstance(one.get("reasons"), list):
+            _said(one.get("tier"), one.get("tool"), "; ".join(map(str, one["reasons"])))
+    for message in messages if isinstance(messages, list) else [messages]:
+        if isinstance(message, ToolMessage):
+            _said("result", message.name, message.text, style="", limit=300)
+        elif isinstance(message, AIMessage) and node == "planner":
             for call in message.tool_calls:
                 args = output.short_args(call["args"], limit=200)
                 output.line(f"{'plan':<12} {output.safe(call['name'])} {args}", style="cyan")
             if not message.tool_calls and message.text:
-                output.line(f"{'answer':<12} {output.safe_lines(message.text)}", style="bold")
+                text = output.safe_lines(message.text, indent=13)
+                output.line(f"{'answer':<12} {text}", style="bold")
+        elif isinstance(message, BaseMessage) and node != "planner" and message.text:
+            _said(node, message.type, message.text, style="", limit=300)
+
+
+def _said(
+    what: object, who: object, text: str, *, style: str | None = None, limit: int | None = None
+) -> None:
+    shown = f"{output.safe(what):<12} {output.safe(who)}: {output.safe(text, limit=limit)}"
+    output.line(shown, style=_STYLES.get(str(what), "green") if style is None else style)

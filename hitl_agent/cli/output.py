@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -20,8 +22,24 @@ from hitl_agent.review.rendering import visible
 
 DONE, FAILED, USAGE, WAITING, INTERRUPTED = 0, 1, 2, 3, 130
 
-out = Console(highlight=False, markup=False, emoji=False)
-err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+_PIPED_WIDTH = 100_000
+
+
+class _Console(Console):
+    """A console that outlives its reader: `hitl approve T | head -1` still does its work."""
+
+    broken = False
+
+    def on_broken_pipe(self) -> None:
+        """Go on without an audience."""
+        self.broken = True
+        with suppress(OSError, ValueError):
+            stream = sys.stderr if self.stderr else sys.stdout
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+out = _Console(highlight=False, markup=False, emoji=False)
+err = _Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def safe(text: object, *, limit: int | None = None) -> str:
@@ -32,20 +50,28 @@ def safe(text: object, *, limit: int | None = None) -> str:
     return shown
 
 
-def safe_lines(text: object) -> str:
-    """Return text as it may be shown, with its line breaks."""
-    return visible(str(text), lines=True)
+def safe_lines(text: object, *, indent: int = 0) -> str:
+    """Return text as it may be shown, with its line breaks.
+
+    Later lines are indented, so that no text can pass for a line of ours.
+    """
+    return visible(str(text), lines=True).replace("\n", "\n" + " " * indent)
 
 
 def as_json(value: Any) -> str:
-    """Return JSON in ASCII: whatever a terminal would act on is an escape."""
-    return json.dumps(value, ensure_ascii=True, default=str)
+    """Return JSON in printable ASCII: whatever a terminal would act on is an escape."""
+    return json.dumps(value, ensure_ascii=True, default=str).replace("\x7f", "\\u007f")
 
 
 def print_json(value: Any) -> None:
     """Print JSON to stdout, unwrapped."""
-    sys.stdout.write(as_json(value) + "\n")
-    sys.stdout.flush()
+    if sys.stdout is None:  # closed by the caller
+        return
+    try:
+        sys.stdout.write(as_json(value) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        out.on_broken_pipe()
 
 
 def line(text: str, *, style: str | None = None) -> None:
@@ -58,9 +84,48 @@ def hint(text: str) -> None:
     err.print(Text(text, style="dim"), soft_wrap=True)
 
 
+def problem(text: object) -> None:
+    """Print what is wrong to stderr."""
+    err.print(Text(f"error: {safe_lines(text, indent=7)}", style="red"), soft_wrap=True)
+
+
+def width() -> int:
+    """Return the columns there are: the terminal's, or as many as wanted when there is none."""
+    return out.width if out.is_terminal else _PIPED_WIDTH
+
+
+def command(name: str, thread_id: str, **options: str) -> str:
+    """Return a command that can be pasted into a shell, whatever the ids contain.
+
+    Call ids come from the model: unquoted, one could smuggle a command of its own.
+    """
+    words = ["hitl", name]
+    for option, value in options.items():
+        words += [f"--{option}", _shell_word(value)]
+    if thread_id.startswith("-"):
+        words.append("--")
+    return " ".join((*words, _shell_word(thread_id)))
+
+
+def _shell_word(text: str) -> str:
+    if visible(text) == text:
+        return shlex.quote(text)
+    coded = "".join(
+        chr(one) if chr(one).isascii() and chr(one).isalnum() else f"\\x{one:02x}"
+        for one in text.encode("utf-8", "replace")
+    )
+    return f"$'{coded}'"
+
+
 def short_args(args: Any, *, limit: int = 60) -> str:
     """Return arguments on one line."""
-    return safe(json.dumps(args, ensure_ascii=False), limit=limit)
+    return json_text(json.dumps(args, ensure_ascii=False, default=str), limit=limit)
+
+
+def json_text(text: str, *, limit: int | None = None) -> str:
+    """Return one line of JSON as it may be shown; its backslashes are JSON's own and stay."""
+    shown = "\\".join(visible(part) for part in text.split("\\"))
+    return shown if limit is None or len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
 def age(then: datetime, now: datetime | None = None) -> str:
@@ -73,40 +138,53 @@ def age(then: datetime, now: datetime | None = None) -> str:
     return f"{sign}{seconds}s"
 
 
+@dataclass
+class Report:
+    """What an error's message needs to know.
+
+    Attributes:
+        json_: whether errors are JSON.
+        thread_id: the thread that is under way, or None.
+    """
+
+    json_: bool
+    thread_id: str | None = None
+
+    def next(self, hint: str | None = None) -> str | None:
+        """Return what to do next, with the command that continues the thread."""
+        again = self.thread_id and f"continue with `{command('resume', self.thread_id)}`"
+        if again and not (hint and "hitl resume" in hint):
+            return f"{hint}; {again}" if hint else again
+        return hint
+
+
 @contextmanager
-def reported(*, json_: bool, thread_id: str | None = None) -> Iterator[None]:
+def reported(*, json_: bool) -> Iterator[Report]:
     """Turn errors into a message and an exit status; a user's mistake never shows a traceback."""
+    report = Report(json_)
     try:
-        yield
+        yield report
     except HitlError as error:
         status = USAGE if isinstance(error, ConfigurationError | InvalidDecision) else FAILED
-        fail(error.message if not error.args else str(error), error.hint, status, json_=json_)
+        fail(error.message, report.next(error.hint), status, json_=json_)
     except KeyboardInterrupt:
-        again = f"continue with `hitl resume {thread_id}`" if thread_id else None
-        fail("stopped; nothing is lost", again, INTERRUPTED, json_=json_)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(FAILED) from None
+        fail("stopped", report.next(), INTERRUPTED, json_=json_)
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as error:  # noqa: BLE001  the last net: one line for a person, the rest on demand
         if os.environ.get("HITL_DEBUG"):
-            traceback.print_exc()
-        again = f"continue with `hitl resume {thread_id}`; " if thread_id else ""
-        fail(
-            f"{type(error).__name__}: {error}",
-            f"{again}HITL_DEBUG=1 shows where",
-            FAILED,
-            json_=json_,
-        )
+            err.print(Text(safe_lines(traceback.format_exc())), soft_wrap=True)
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        fail(text, report.next("HITL_DEBUG=1 shows where"), FAILED, json_=json_)
 
 
 def fail(message: str, next_: str | None, status: int, *, json_: bool) -> NoReturn:
     """Say what is wrong and what to do next, and end with a status."""
     if json_:
-        sys.stderr.write(as_json({"error": message, "next": next_}) + "\n")
+        with suppress(BrokenPipeError, AttributeError):
+            sys.stderr.write(as_json({"error": message, "next": next_}) + "\n")
     else:
-        err.print(Text(f"error: {safe_lines(message)}", style="red"), soft_wrap=True)
+        problem(message)
         if next_:
-            hint(f"next: {safe_lines(next_)}")
+            hint(f"next: {safe_lines(next_, indent=6)}")
     raise typer.Exit(status)

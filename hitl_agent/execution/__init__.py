@@ -11,6 +11,7 @@ from hitl_agent.execution.course import (
     Refused,
     Review,
     Run,
+    Settled,
     course,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "Refused",
     "Review",
     "Run",
+    "Settled",
     "course",
 ]

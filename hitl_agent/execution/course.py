@@ -121,10 +121,13 @@ class Doubtful:
     judged: Judged
 
 
-Course = Judge | Review | Run | Refused | Answered | Finished | Busy | Doubtful
+Settled = Review | Run | Refused | Answered | Finished | Busy | Doubtful
+"""Every course of a call that has been judged."""
+
+Course = Judge | Settled
 
 
-def course(
+def course(  # noqa: PLR0911  one rule after the other, each with its answer
     planned: ToolCall, judged: Judged | None, *, policy_digest: str, now: datetime
 ) -> Course:
     """Return what happens next to a call.
@@ -134,8 +137,9 @@ def course(
     1. a call never judged is judged;
     2. a finished attempt stands, and a call id that returns with another call is refused;
     3. a started attempt is busy until its deadline, then doubtful;
-    4. a call in doubt, and one that was changed in the graph's state or in its row, is judged anew;
-    5. a refusal, a reviewer's answer and an edit take effect;
+    4. a call that was changed in the graph's state or in its row, edited by a reviewer, or is in
+       doubt, is judged anew;
+    5. a refusal by policy or a reviewer, and a reviewer's answer, are the last word;
     6. under a policy that has changed, the call is judged anew;
     7. a valid grant runs; one that expired or is used up is judged anew; else a person decides.
     """
@@ -147,39 +151,49 @@ def course(
     if judged.attempt == "started":
         over = judged.deadline is not None and judged.deadline <= now
         return Doubtful(judged) if over else Busy(judged)
-    again = judged.revision + 1
     errors = _doubts(judged)
     if judged.call.digest != judged.call_digest:
-        return Judge(planned, again, (*errors, "the stored call was changed by hand"))
-    if changed:
-        return Judge(planned, again, errors)
+        errors = (*errors, "the stored call was changed by hand")
+        return Judge(planned, judged.revision + 1, errors)
+    call = planned if changed else _replacement(judged)
+    if call is not None:
+        return Judge(call, judged.revision + 1, errors)
+    if said := _said(judged):
+        return said
+    if judged.verdict.policy_digest == policy_digest:
+        if judged.expires_at is None and judged.decision is None:
+            return Review(judged)
+        if judged.expires_at and judged.expires_at > now and judged.consumed_at is None:
+            return Run(judged)
+    return Judge(judged.call, judged.revision + 1, errors)
+
+
+def _replacement(judged: Judged) -> ToolCall | None:
+    """Return the call that takes the judged one's place: edited, or the same one in doubt."""
     if judged.attempt == "in_doubt" and judged.attempt_revision == judged.revision:
-        return Judge(judged.call, again, errors)
+        return judged.call
+    if judged.decision == "edit":
+        return ToolCall(judged.call.call_id, judged.call.tool, dict(judged.decided_args or {}))
+    return None
+
+
+def _said(judged: Judged) -> Refused | Answered | None:
+    """Return the last word that policy or a reviewer has spoken on the call, if any."""
     if judged.verdict.tier is Tier.BLOCK:
         return Refused(judged, "blocked")
     if judged.decision == "reject":
         return Refused(judged, "rejected")
-    if judged.decision == "respond":
-        return Answered(judged)
-    if judged.decision == "edit":
-        edited = ToolCall(judged.call.call_id, judged.call.tool, dict(judged.decided_args or {}))
-        return Judge(edited, again, errors)
-    if judged.verdict.policy_digest != policy_digest:
-        return Judge(judged.call, again, errors)
-    if judged.expires_at is None:
-        return Review(judged) if judged.decision is None else Judge(judged.call, again, errors)
-    if judged.consumed_at is not None or judged.expires_at <= now:
-        return Judge(judged.call, again, errors)
-    return Run(judged)
+    return Answered(judged) if judged.decision == "respond" else None
 
 
 def _doubts(judged: Judged) -> tuple[str, ...]:
-    """Say why the call needs a person although it was judged before; a read may simply run again."""
+    """Say why a call that was judged before needs a person; a read may simply run again."""
     if judged.attempt != "in_doubt" or judged.verdict.effect is Effect.READ:
         return ()
     since = judged.started_at.isoformat(timespec="seconds") if judged.started_at else "before"
-    return (
+    doubt = (
         f"in doubt: the call was started at {since} and what became of it is not known; "
         "approve: it did not happen, run it; respond: it happened, with this result; "
-        "reject: leave it",
+        "reject: leave it"
     )
+    return (doubt,)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 
@@ -18,7 +18,7 @@ from hitl_agent.graph.gate import Confidence, Gate
 from hitl_agent.graph.human_review import HumanReviewNode
 from hitl_agent.graph.planner import Planner, PlannerNode
 from hitl_agent.graph.risk_classifier import RiskClassifierNode
-from hitl_agent.graph.state import AgentState
+from hitl_agent.graph.state import AgentState, ReviewTask
 from hitl_agent.policy import Policy, load_policy
 
 
@@ -71,22 +71,50 @@ def build_graph(
     planning = PlannerNode(planner, gate.tools, max_turns)
     executing = ExecutorNode(gate)
     builder: StateGraph[AgentState, Any, Any, Any] = StateGraph(AgentState)
-    builder.add_node("planner", RunnableLambda(planning.run, planning.arun))
+    builder.add_node("planner", _Node(planning.run, planning.arun))
     builder.add_node(
         "risk_classifier",
         RiskClassifierNode(gate).run,
         destinations=("human_review", "executor"),
     )
-    builder.add_node("human_review", HumanReviewNode(gate).run)
+    builder.add_node("human_review", HumanReviewNode(gate).run, input_schema=ReviewTask)
     builder.add_node(
         "executor",
-        RunnableLambda(executing.run, executing.arun),
+        _Node(executing.run, executing.arun),
         destinations=("planner", "risk_classifier"),
     )
     builder.add_edge(START, "planner")
     builder.add_conditional_edges("planner", _after_planning, ["risk_classifier", END])
-    builder.add_edge("human_review", "risk_classifier")
+    # the executor sends what is still open back to the classifier, so that a turn whose calls are
+    # all settled costs no step more
+    builder.add_edge("human_review", "executor")
     return builder
+
+
+class _Node(Runnable[AgentState, Any]):
+    """A node with a sync and an async way, and nothing in between."""
+
+    def __init__(self, run: Callable[..., Any], arun: Callable[..., Awaitable[Any]]) -> None:
+        self._run = run
+        self._arun = arun
+
+    def invoke(
+        self,
+        input: AgentState,  # noqa: A002  LangChain's name
+        config: RunnableConfig | None = None,
+        **_: Any,
+    ) -> Any:
+        """Run the node."""
+        return self._run(input, config or {})
+
+    async def ainvoke(
+        self,
+        input: AgentState,  # noqa: A002  LangChain's name
+        config: RunnableConfig | None = None,
+        **_: Any,
+    ) -> Any:
+        """Run the node, awaiting what it awaits."""
+        return await self._arun(input, config or {})
 
 
 def _after_planning(state: AgentState) -> Literal["risk_classifier", "__end__"]:

@@ -39,7 +39,7 @@ class ExecutorNode:
 
     What is run, and whether, comes from the database alone: the arguments of the judgement that
     the grant names, never those of the graph's state. While any call of the turn is not settled,
-    nothing runs and the hub is asked again.
+    nothing runs and the classifier is asked again.
 
     Args:
         gate: knows the tools, the clock and the database.
@@ -131,15 +131,11 @@ class ExecutorNode:
         self, database: Database, thread_id: str, judged: Judged, config: RunnableConfig
     ) -> dict[str, Any]:
         try:
-            message = await self._gate.by_name[judged.call.tool].ainvoke(
-                _tool_call(judged), config
-            )
+            message = await self._gate.by_name[judged.call.tool].ainvoke(_tool_call(judged), config)
         except Exception as error:  # noqa: BLE001  any failure of a tool is an outcome
             return _failure(error)
         except BaseException:
-            await asyncio.shield(
-                asyncio.to_thread(self._doubt, database, thread_id, judged)
-            )
+            await asyncio.shield(asyncio.to_thread(self._doubt, database, thread_id, judged))
             raise
         return _outcome(message)
 

@@ -11,10 +11,11 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
+from pydantic import BaseModel
 
 from hitl_agent.calls import ToolCall, clean_text
 from hitl_agent.errors import ConfigurationError, InvalidCall
-from hitl_agent.execution import Course, Doubtful, Judge, course
+from hitl_agent.execution import Course, Doubtful, Judge, Judged, course
 from hitl_agent.graph.state import PlannedCall
 from hitl_agent.policy import Policy, Verdict, judge, refused
 from hitl_agent.review import check_arguments
@@ -80,29 +81,40 @@ class Gate:
 
         No course that comes back is `Judge` or `Doubtful`.
         """
-        while True:
-            courses = self.courses(database, thread_id, planned)
-            open_ = False
+        courses = self.courses(database, thread_id, planned)
+        while any(isinstance(step, Judge | Doubtful) for step in courses):
+            known: dict[str, Judged] = {}
             for one, step in zip(planned, courses, strict=True):
-                if isinstance(step, Judge):
-                    self._judge(database, thread_id, one, step, messages)
-                    open_ = True
-                elif isinstance(step, Doubtful):
+                if isinstance(step, Doubtful):
                     self._doubt(database, thread_id, step)
-                    open_ = True
-            if not open_:
-                return courses
+                elif not isinstance(step, Judge):
+                    known[one.call.call_id] = step.judged
+                elif judged := self._judge(database, thread_id, one, step, messages):
+                    known[one.call.call_id] = judged
+            courses = self.courses(database, thread_id, planned, known)
+        return courses
 
     def courses(
-        self, database: Database, thread_id: str, planned: Sequence[PlannedCall]
+        self,
+        database: Database,
+        thread_id: str,
+        planned: Sequence[PlannedCall],
+        known: Mapping[str, Judged] | None = None,
     ) -> list[Course]:
-        """Return what happens next to each call, changing nothing."""
-        found = judgements.newest(database, thread_id, [one.call.call_id for one in planned])
+        """Return what happens next to each call, changing nothing.
+
+        Args:
+            database: where the judgements are.
+            thread_id: LangGraph's thread.
+            planned: the calls.
+            known: judgements just written by this process, by call id; the others are read.
+        """
+        found = dict(known or {})
+        if unknown := [one.call.call_id for one in planned if one.call.call_id not in found]:
+            found |= judgements.newest(database, thread_id, unknown)
         now = self.clock()
         return [
-            course(
-                one.call, found.get(one.call.call_id), policy_digest=self.policy.digest, now=now
-            )
+            course(one.call, found.get(one.call.call_id), policy_digest=self.policy.digest, now=now)
             for one in planned
         ]
 
@@ -113,9 +125,10 @@ class Gate:
         planned: PlannedCall,
         step: Judge,
         messages: Sequence[BaseMessage],
-    ) -> None:
+    ) -> Judged | None:
+        """Judge one call; None if another process was faster."""
         verdict, confidence = self._verdict(planned, step, messages)
-        judgements.judge(
+        return judgements.judge(
             database,
             thread_id,
             step,
@@ -139,7 +152,9 @@ class Gate:
         try:
             check_arguments(call.args, self.schemas[call.tool])
         except InvalidCall as error:
-            return refused(self.policy, "invalid-arguments", f"the arguments do not fit: {error}"), None
+            return refused(
+                self.policy, "invalid-arguments", f"the arguments do not fit: {error}"
+            ), None
         confidence, errors = self._confidence(call, messages)
         verdict = judge(
             self.policy,
@@ -196,4 +211,8 @@ def thread_of(config: RunnableConfig) -> str:
 
 def _schema(tool: BaseTool) -> Mapping[str, Any]:
     schema = tool.tool_call_schema
-    return schema if isinstance(schema, dict) else schema.model_json_schema()
+    if isinstance(schema, dict):
+        return schema
+    if not issubclass(schema, BaseModel):
+        raise ConfigurationError(f"tool `{tool.name}` describes its arguments with pydantic 1")
+    return schema.model_json_schema()

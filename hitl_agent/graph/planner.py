@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from langchain_core.messages import AIMessage, BaseMessage, InvalidToolCall
+from langchain_core.messages import AIMessage, BaseMessage, InvalidToolCall, ToolMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCall as MessageToolCall
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
+from pydantic import TypeAdapter, ValidationError
 
-from hitl_agent.calls import MAX_NAME, ToolCall, check_call, clean_json, clean_text
-from hitl_agent.errors import InvalidCall
+from hitl_agent.calls import MAX_DEPTH, MAX_NAME, ToolCall, check_call, clean_json, clean_text
+from hitl_agent.errors import InvalidCall, PlannerError
 from hitl_agent.graph.state import AgentState, this_run
 
 _EXCERPT = 2000
 """Characters of malformed arguments that are kept."""
+
+_CALL_BLOCKS = {"tool_use", "tool_call", "function_call", "tool_call_chunk", "invalid_tool_call"}
+
+_USAGE = TypeAdapter[UsageMetadata | None](UsageMetadata | None)
 
 
 @runtime_checkable
@@ -84,62 +91,155 @@ def _update(state: AgentState, message: AIMessage) -> dict[str, Any]:
 
 
 def admit(message: AIMessage, earlier: Sequence[BaseMessage]) -> AIMessage:
-    """Return the message as it may enter the state.
+    """Return the message as it may enter the state: a plain `AIMessage` that a checkpoint can hold.
 
     Text that no checkpoint can hold is replaced. A call that cannot be judged, shown and hashed as
     it stands becomes an invalid call, which is answered with its error and never run. A call id
     that is missing, too long or was used before in the thread is replaced: attempts are kept by
-    call id.
+    call id. So is the id of a message that is there already: LangGraph would put the new one in
+    its place, and the thread would forget what was said.
 
     Args:
         message: the planner's.
         earlier: the thread's messages before it.
+
+    Raises:
+        PlannerError: it is no `AIMessage`.
     """
-    used = {
-        call["id"]
-        for one in earlier
-        if isinstance(one, AIMessage)
-        for call in (*one.tool_calls, *one.invalid_tool_calls)
-    }
+    if not isinstance(message, AIMessage):
+        raise PlannerError(f"the planner returned `{type(message).__name__}`, no `AIMessage`")
+    used = _used_ids(earlier)
     calls: list[MessageToolCall] = []
     invalid: list[InvalidToolCall] = []
     for call in message.tool_calls:
-        call_id = _fresh_id(call["id"], used)
-        try:
-            check_call(ToolCall(call_id, call["name"], call["args"]))
-        except InvalidCall as error:
-            invalid.append(_invalid(call_id, call["name"], str(call["args"]), str(error)))
+        name, args = call.get("name"), call.get("args")
+        call_id = _fresh_id(call.get("id"), used)
+        if problem := _problem(call_id, name, args):
+            invalid.append(_invalid(call_id, name, args, problem))
         else:
-            calls.append({"type": "tool_call", **call, "id": call_id})
+            calls.append(
+                MessageToolCall(type="tool_call", id=call_id, name=name, args=_plain(args))
+            )
     for bad in message.invalid_tool_calls:
-        call_id = _fresh_id(bad["id"], used)
-        invalid.append(_invalid(call_id, bad["name"], bad["args"], bad["error"]))
-    return message.model_copy(
-        update={
-            "content": clean_json(message.content),
-            "additional_kwargs": clean_json(message.additional_kwargs),
-            "response_metadata": clean_json(message.response_metadata),
-            "tool_calls": calls,
-            "invalid_tool_calls": invalid,
-        }
+        call_id = _fresh_id(bad.get("id"), used)
+        invalid.append(_invalid(call_id, bad.get("name"), bad.get("args"), bad.get("error")))
+    same_ids = {call["id"] for call in (*calls, *invalid)} == {
+        str(call.get("id")) for call in (*message.tool_calls, *message.invalid_tool_calls)
+    }
+    return AIMessage(
+        _content(message.content, with_calls=same_ids),
+        additional_kwargs=_object(message.additional_kwargs, but="tool_calls"),
+        response_metadata=_object(message.response_metadata),
+        usage_metadata=_usage(message.usage_metadata),
+        name=_text(message.name) if message.name else None,
+        id=_message_id(message.id, earlier),
+        tool_calls=calls,
+        invalid_tool_calls=invalid,
     )
 
 
-def _fresh_id(given: str | None, used: set[str | None]) -> str:
-    call_id = given or ""
+def _used_ids(messages: Sequence[BaseMessage]) -> set[str]:
+    used: set[str] = set()
+    for one in messages:
+        if isinstance(one, ToolMessage):
+            used.add(one.tool_call_id)
+        elif isinstance(one, AIMessage):
+            used.update(call["id"] or "" for call in (*one.tool_calls, *one.invalid_tool_calls))
+    return used
+
+
+def _fresh_id(given: object, used: set[str]) -> str:
+    call_id = given if isinstance(given, str) else ""
     if not 0 < len(call_id) <= MAX_NAME or clean_text(call_id) != call_id or call_id in used:
         call_id = f"call_{uuid.uuid4().hex}"
     used.add(call_id)
     return call_id
 
 
-def _invalid(
-    call_id: str, name: str | None, args: str | None, error: str | None
-) -> InvalidToolCall:
+def _message_id(given: object, earlier: Sequence[BaseMessage]) -> str | None:
+    """Return the id, or None for LangGraph to give it one."""
+    if not isinstance(given, str) or any(one.id == given for one in earlier):
+        return None
+    return clean_text(given)
+
+
+def _problem(call_id: str, name: object, args: object) -> str | None:
+    if not isinstance(name, str) or not isinstance(args, dict):
+        return "a call is a tool's name and a JSON object of arguments"
+    try:
+        check_call(ToolCall(call_id, name, args))
+    except (InvalidCall, ValueError) as error:
+        return str(error)
+    return None
+
+
+def _invalid(call_id: str, name: object, args: object, error: object) -> InvalidToolCall:
     return InvalidToolCall(
         type="invalid_tool_call",
         id=call_id,
-        name=clean_text(name or "unknown")[:MAX_NAME],
-        args=clean_text(args or "")[:_EXCERPT],
-        error=clean_text(error or "the arguments are no JSON object")[:_EXCERPT],
+        name=_text(name or "unknown")[:MAX_NAME],
+        args=_text("" if args is None else args)[:_EXCERPT],
+        error=_text(error or "the arguments are no JSON object")[:_EXCERPT],
     )
+
+
+def _content(content: Any, *, with_calls: bool) -> str | list[str | dict[Any, Any]]:
+    """Return the text and the blocks.
+
+    Some providers repeat the calls among the blocks. Where ours differ those are left out: the
+    providers' clients write them again from the calls.
+    """
+    if not isinstance(content, list):
+        return _text(content or "")
+    return [
+        _object(one) if isinstance(one, dict) else _text(one)
+        for one in content
+        if with_calls or not isinstance(one, dict) or one.get("type") not in _CALL_BLOCKS
+    ]
+
+
+def _object(value: Any, *, but: str = "") -> dict[str, Any]:
+    """Return an object of plain JSON.
+
+    Args:
+        value: the object.
+        but: a key that is left out: from a raw copy LangChain reads calls anew when it loads it.
+    """
+    if not isinstance(value, dict):
+        return {}
+    return {_text(key): _plain(item) for key, item in value.items() if key != but}
+
+
+def _usage(usage: Any) -> UsageMetadata | None:
+    """Return the token counts if they are any."""
+    try:
+        read = _USAGE.validate_python(usage, strict=True)
+    except ValidationError:
+        return None
+    return read if _plain(read) == read else None
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as plain JSON; as text where it is too deep, or a number too long."""
+    try:
+        return clean_json(value) if _is_shallow(value, MAX_DEPTH) else _text(value)
+    except ValueError:
+        return _text(value)
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    """Tell whether a checkpoint can hold the nesting; msgpack gives up at some 200 levels."""
+    items = value.values() if isinstance(value, Mapping) else value
+    if not isinstance(items, Iterable) or isinstance(items, str | bytes):
+        return True
+    return levels > 0 and all(_is_shallow(one, levels - 1) for one in items)
+
+
+def _text(value: object) -> str:
+    """Return a value of any kind as text: JSON where it can be."""
+    if isinstance(value, str):
+        return clean_text(value)
+    try:
+        return clean_text(json.dumps(value, ensure_ascii=False, default=str))
+    except (RecursionError, TypeError, ValueError):
+        return f"a `{type(value).__name__}` that cannot be shown"

@@ -1,4 +1,4 @@
-"""The risk-classifier node: the hub between planner, reviewers and executor."""
+"""The risk-classifier node: judges, and sends each call to a reviewer or on to the executor."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from typing import Any, Literal
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Send
 
-from hitl_agent.execution import Course, Review
+from hitl_agent.calls import clean_text
+from hitl_agent.execution import Judge, Review, Settled
 from hitl_agent.graph.gate import Gate, thread_of
 from hitl_agent.graph.state import AgentState, ReviewTask, pending_calls, task_of
+
+_SHOWN = 10_000
+"""Characters of task and claim that a reviewer is shown."""
 
 
 class RiskClassifierNode:
     """Judges the calls of the turn; one review task for each that is gated, else the executor.
 
-    Review tasks come back here, so that an edited call is judged again, and the executor is
-    entered only when no call of the turn waits.
+    All review tasks of a step end before the executor begins. It runs nothing while a call of the
+    turn is open, and sends what has to be judged again, an edited call for one, back here.
 
     Args:
         gate: judges.
@@ -37,19 +41,23 @@ class RiskClassifierNode:
         reviews = [
             Send(
                 "human_review",
-                ReviewTask(call_id=one.call.call_id, claim=one.claim, task=task_of(messages)),
+                ReviewTask(
+                    call_id=one.call.call_id,
+                    claim=clean_text(one.claim)[:_SHOWN],
+                    task=clean_text(task_of(messages))[:_SHOWN],
+                ),
             )
             for one, course in zip(planned, courses, strict=True)
             if isinstance(course, Review)
         ]
         return Command(
-            update={"judged": [_shown(course) for course in courses]},
+            update={"judged": [_shown(one) for one in courses if not isinstance(one, Judge)]},
             goto=reviews or "executor",
         )
 
 
-def _shown(course: Course) -> dict[str, Any]:
-    judged = course.judged  # type: ignore[union-attr]  settled: never `Judge`
+def _shown(course: Settled) -> dict[str, Any]:
+    judged = course.judged
     return {
         "call_id": judged.call.call_id,
         "tool": judged.call.tool,

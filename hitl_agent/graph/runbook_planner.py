@@ -91,9 +91,7 @@ class RunbookOrModel:
 def _of(state: AgentState) -> Runbook:
     data = state.get("runbook")
     if not data:
-        raise PlannerError(
-            "the thread has no runbook", hint="start it with `--runbook FILE`"
-        )
+        raise PlannerError("the thread has no runbook", hint="start it with `--runbook FILE`")
     return Runbook.from_json(data)
 
 
@@ -103,16 +101,18 @@ def _call_id(step: Step, run: int) -> str:
 
 
 def _outcomes(messages: Sequence[BaseMessage]) -> dict[str, dict[str, Any]]:
-    return {
-        one.tool_call_id: _outcome(one) for one in messages if isinstance(one, ToolMessage)
-    }
+    return {one.tool_call_id: _outcome(one) for one in messages if isinstance(one, ToolMessage)}
 
 
 def _outcome(message: ToolMessage) -> dict[str, Any]:
     """Read what the executor noted; a message that somebody else put there is a failure."""
     noted = message.artifact
     if isinstance(noted, dict) and isinstance(noted.get("outcome"), str):
-        return {"outcome": noted["outcome"], "value": _value(noted.get("value")), "text": message.text}
+        return {
+            "outcome": noted["outcome"],
+            "value": _value(noted.get("value")),
+            "text": message.text,
+        }
     return {"outcome": "failed", "value": None, "text": message.text}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from hitl_agent.calls import MAX_NAME
+from hitl_agent.calls import MAX_NAME, clean_text
 from hitl_agent.documents import show
 from hitl_agent.policy.document import DECISIONS, is_exact, matches
 from hitl_agent.policy.verdict import Effect, Reviewers, RuleHit, Tier, Verdict
@@ -45,7 +45,8 @@ def judge(
         errors: what went wrong before. Any error means a hard gate at least.
     """
     document = policy.document
-    problems = (errors,) if isinstance(errors, str) else tuple(str(error) for error in errors)
+    given = (errors,) if isinstance(errors, str) else errors
+    problems = tuple(clean_text(str(error)) for error in given)
     rules = _rules_for(document, tool)
     hits = list(_from_lists(document, tool))
     hits += [RuleHit("error", Tier.HARD_GATE, f"an error was met: {text}") for text in problems]

@@ -11,7 +11,7 @@ from hitl_agent.review.decision import (
     read_answer,
 )
 from hitl_agent.review.rendering import visible
-from hitl_agent.review.request import ReviewRequest, interrupt_payload, request_id
+from hitl_agent.review.request import ReviewRequest, request_id
 
 __all__ = [
     "Approve",
@@ -22,7 +22,6 @@ __all__ = [
     "ReviewRequest",
     "check_arguments",
     "check_decision",
-    "interrupt_payload",
     "read_answer",
     "request_id",
     "visible",

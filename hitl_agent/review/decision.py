@@ -80,31 +80,23 @@ def read_answer(answer: Any, *, tool: str) -> Decision:
     Raises:
         InvalidDecision: it is none of these.
     """
-    if isinstance(answer, Mapping) and isinstance(answer.get("decisions"), list):
-        answer = answer["decisions"]
-    if isinstance(answer, list):
-        if len(answer) != 1:
-            raise InvalidDecision(f"one decision answers one call, here are {len(answer)}")
-        answer = answer[0]
-    if not isinstance(answer, Mapping):
-        raise InvalidDecision(f"a decision is an object with a `type`, not {_kind(answer)}")
-    kind = answer.get("type")
+    answer = _single(answer)
     args = answer.get("args")
-    match kind:
+    message = _text(answer.get("message"))
+    match answer.get("type"):
         case "approve" | "accept":
-            return Approve(_text(answer.get("message")))
+            return Approve(message)
         case "reject":
-            return Reject(_text(answer.get("message")))
+            return Reject(message)
         case "ignore":
-            return Reject(_text(answer.get("message") or "ignored by the reviewer"))
+            return Reject(message or "ignored by the reviewer")
         case "respond":
-            return Respond(_text(answer.get("message")))
+            return Respond(message)
         case "response":
-            return Respond(_text(args if args is not None else answer.get("message")))
+            return Respond(message if args is None else _text(args))
         case "edit":
-            action = answer.get("edited_action", args)
-            return _edit(action, tool, _text(answer.get("message")))
-        case _:
+            return _edit(answer.get("edited_action", args), tool, message)
+        case kind:
             raise InvalidDecision(
                 f"`{kind}` is no decision",
                 hint="decide with one of approve, edit, reject, respond",
@@ -144,6 +136,19 @@ def check_decision(
             pass
         case _:  # pragma: no cover
             assert_never(decision)
+
+
+def _single(answer: Any) -> Mapping[str, Any]:
+    """Take one decision out of the lists that clients put around it."""
+    if isinstance(answer, Mapping) and isinstance(answer.get("decisions"), list):
+        answer = answer["decisions"]
+    if isinstance(answer, list):
+        if len(answer) != 1:
+            raise InvalidDecision(f"one decision answers one call, here are {len(answer)}")
+        answer = answer[0]
+    if not isinstance(answer, Mapping):
+        raise InvalidDecision(f"a decision is an object with a `type`, not {_kind(answer)}")
+    return answer
 
 
 def _edit(action: Any, tool: str, message: str) -> Edit:

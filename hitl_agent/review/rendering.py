@@ -39,16 +39,16 @@ def _plain(char: str, *, first: bool) -> bool:
         return False
     category = unicodedata.category(char)
     if category[0] == "M":
-        return not first and category != "Me" and not _is_variation_selector(ord(char))
+        return (
+            not first
+            and category != "Me"
+            and "VARIATION SELECTOR" not in unicodedata.name(char, "")
+        )
     return category[0] in _SAFE_CATEGORIES
 
 
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f")
 """Letters, symbols and marks by category that show as nothing."""
-
-
-def _is_variation_selector(code: int) -> bool:
-    return 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF
 
 
 def _escape(char: str) -> str:

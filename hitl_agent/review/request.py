@@ -14,12 +14,13 @@ from hitl_agent.policy import Verdict
 _NAMESPACE = uuid.UUID("6f0e3c0a-5b39-4c57-9d60-6a3f0c5c1d11")
 
 
-def request_id(thread_id: str, call_id: str, revision: int, call_digest: str) -> uuid.UUID:
+def request_id(thread_id: str, call_id: str, revision: int, call_digest: str) -> str:
     """Return the id of the question about one revision of a call.
 
     The same question has the same id in every process, so that a node that runs again asks once.
     """
-    return uuid.uuid5(_NAMESPACE, "\x00".join((thread_id, call_id, str(revision), call_digest)))
+    name = "\x00".join((thread_id, call_id, str(revision), call_digest))
+    return str(uuid.uuid5(_NAMESPACE, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,36 +87,26 @@ class ReviewRequest:
             "due_at": self.due_at.isoformat() if self.due_at else None,
         }
 
-
-def interrupt_payload(
-    *,
-    request_id: str,
-    call: ToolCall,
-    revision: int,
-    call_digest: str,
-    verdict: Verdict,
-    claim: str,
-    args_schema: Mapping[str, Any],
-    problem: str | None,
-) -> dict[str, Any]:
-    """Return what `interrupt()` carries: LangChain's `HITLRequest` with one action, and our keys."""
-    description = "; ".join(verdict.reasons) or f"`{call.tool}` waits for a decision"
-    return {
-        "action_requests": [
-            {"name": call.tool, "args": dict(call.args), "description": description}
-        ],
-        "review_configs": [
-            {
-                "action_name": call.tool,
-                "allowed_decisions": list(verdict.allowed_decisions),
-                "args_schema": dict(args_schema),
-            }
-        ],
-        "request_id": request_id,
-        "call_id": call.call_id,
-        "revision": revision,
-        "call_digest": call_digest,
-        "verdict": verdict.to_json(),
-        "claim": claim,
-        "problem": problem,
-    }
+    def payload(self) -> dict[str, Any]:
+        """Return what `interrupt()` carries: LangChain's `HITLRequest` of one action, and ours."""
+        call, verdict = self.call, self.verdict
+        description = "; ".join(verdict.reasons) or f"`{call.tool}` waits for a decision"
+        return {
+            "action_requests": [
+                {"name": call.tool, "args": dict(call.args), "description": description}
+            ],
+            "review_configs": [
+                {
+                    "action_name": call.tool,
+                    "allowed_decisions": list(verdict.allowed_decisions),
+                    "args_schema": dict(self.args_schema),
+                }
+            ],
+            "request_id": self.request_id,
+            "call_id": call.call_id,
+            "revision": self.revision,
+            "call_digest": self.call_digest,
+            "verdict": verdict.to_json(),
+            "claim": self.claim,
+            "problem": self.problem,
+        }

@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, schema, and one module for each kind of row."""

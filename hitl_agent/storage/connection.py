@@ -44,7 +44,9 @@ def connect(url: str) -> Iterator[psycopg.Connection[DictRow]]:
                 hint="write it like `postgresql://user@host:5432/name`",
             ) from error
         # nothing is prepared: a migration is several statements in one
-        with psycopg.connect(url, **connection_options() | {"prepare_threshold": None}) as connection:
+        with psycopg.connect(
+            url, **connection_options() | {"prepare_threshold": None}
+        ) as connection:
             yield connection
 
 

@@ -36,7 +36,7 @@ def judge(
     planned: ToolCall,
     confidence: float | None,
     now: datetime,
-) -> bool:
+) -> Judged | None:
     """Write a judgement, with the grant it gives when the tier lets the call run by itself.
 
     Args:
@@ -49,7 +49,7 @@ def judge(
         now: when.
 
     Returns:
-        False if another process has written this revision before.
+        What was written, or None if another process has written this revision before.
     """
     call = step.call
     grant_id = uuid.uuid4() if verdict.tier in (Tier.AUTO_APPROVE, Tier.SOFT_REVIEW) else None
@@ -78,7 +78,7 @@ def judge(
                 expires_at=expires_at,
             )
         )
-    return database.wrote(
+    written = database.wrote(
         _SQL,
         "judge",
         thread_id=thread_id,
@@ -96,6 +96,16 @@ def judge(
         expires_at=expires_at,
         kinds=[str(entry.kind) for entry in entries],
         entries=[entry.canonical() for entry in entries],
+    )
+    if not written or step.errors:
+        return None  # after a doubt the attempt counts too: read it all
+    return Judged(
+        call=call,
+        revision=step.revision,
+        call_digest=call.digest,
+        planned_digest=planned.digest,
+        verdict=verdict,
+        expires_at=expires_at if grant_id else None,
     )
 
 

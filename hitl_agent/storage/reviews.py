@@ -10,7 +10,6 @@ from typing import Any
 from hitl_agent.audit import Entry, Kind
 from hitl_agent.calls import ToolCall
 from hitl_agent.errors import StaleDecision
-from hitl_agent.execution import Judged
 from hitl_agent.policy import Verdict
 from hitl_agent.review import Approve, Decision, Edit, ReviewRequest
 from hitl_agent.storage.database import Database
@@ -19,50 +18,41 @@ from hitl_agent.storage.judgements import grant_entry
 _SQL = "reviews"
 
 
-def ask(
-    database: Database,
-    thread_id: str,
-    judged: Judged,
-    *,
-    request_id: str,
-    interrupt_id: str,
-    graph: str,
-    args_schema: Mapping[str, Any],
-    claim: str,
-    task: str,
-    now: datetime,
-) -> None:
-    """Put a question, or put the same one again under another interrupt. Idempotent."""
-    if judged.request_id is not None:
-        if judged.interrupt_id != interrupt_id:
-            database.run(_SQL, "ask_again", request_id=request_id, interrupt_id=interrupt_id)
+def ask(database: Database, request: ReviewRequest, *, again: bool) -> None:
+    """Put a question; or put one that is open again, under another interrupt. Idempotent."""
+    if again:
+        database.run(
+            _SQL,
+            "ask_again",
+            request_id=request.request_id,
+            interrupt_id=request.interrupt_id,
+        )
         return
-    sla = judged.verdict.sla_seconds
-    due_at = now + timedelta(seconds=sla) if sla is not None else None
+    call, due_at = request.call, request.due_at
     body = {
-        "call_digest": judged.call_digest,
-        "claim": claim,
+        "call_digest": request.call_digest,
+        "claim": request.claim,
         "due_at": due_at.isoformat() if due_at else None,
-        "graph": graph,
-        "interrupt_id": interrupt_id,
-        "request_id": request_id,
-        "revision": judged.revision,
-        "task": task,
+        "graph": request.graph,
+        "interrupt_id": request.interrupt_id,
+        "request_id": request.request_id,
+        "revision": request.revision,
+        "task": request.task,
     }
-    entry = Entry(Kind.REQUEST, thread_id, judged.call.call_id, now, body)
+    entry = Entry(Kind.REQUEST, request.thread_id, call.call_id, request.created_at, body)
     database.wrote(
         _SQL,
         "ask",
-        request_id=request_id,
-        thread_id=thread_id,
-        call_id=judged.call.call_id,
-        revision=judged.revision,
-        graph=graph,
-        interrupt_id=interrupt_id,
-        args_schema=dict(args_schema),
-        claim=claim,
-        task=task,
-        now=now,
+        request_id=request.request_id,
+        thread_id=request.thread_id,
+        call_id=call.call_id,
+        revision=request.revision,
+        graph=request.graph,
+        interrupt_id=request.interrupt_id,
+        args_schema=dict(request.args_schema),
+        claim=request.claim,
+        task=request.task,
+        now=request.created_at,
         due_at=due_at,
         kind=str(entry.kind),
         entry=entry.canonical(),

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hitl_agent.errors import ConfigurationError, DocumentError
@@ -132,6 +132,7 @@ def test_patterns(pattern, tool, fits):
     assert matches(pattern, tool) is fits
 
 
+@settings(deadline=None)
 @given(st.text("a*?", min_size=1, max_size=8), st.text("ab", max_size=8))
 def test_patterns_that_count_as_one_match_the_same_tools(pattern, tool):
     from hitl_agent.policy.document import _normal
@@ -183,6 +184,7 @@ def test_a_policy_does_not_change():
         policy.document.version = 1
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.text("abc*?", min_size=1, max_size=4),

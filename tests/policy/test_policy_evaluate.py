@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 import math
 import time
@@ -7,7 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hitl_agent.policy import Policy, Tier, Verdict, judge, parse_policy, refused
@@ -134,7 +135,7 @@ def test_a_tool_whose_name_looks_like_a_pattern_is_matched_as_a_name():
     policy = parse_policy(
         "version: 1\ntools: {'a*': {effect: write}, '?*': {effect: irreversible}}"
     )
-    assert ids(judge(policy, "a*", {})) == ["irreversible", "write-unlimited"]
+    assert ids(judge(policy, "a*", {})) == ["write-unlimited", "irreversible"]
 
 
 @pytest.mark.parametrize("name", ["", "x" * 129, None, 5, [], {"a": 1}, b"look"])
@@ -330,6 +331,7 @@ def test_errors_of_another_shape_count_too():
     assert judge(POLICY, "look", {}, errors="boom").errors == ("boom",)
     assert judge(POLICY, "look", {}, errors=[ValueError("boom")]).errors == ("boom",)
     assert judge(POLICY, "look", {}, errors=[""]).tier is HARD
+    assert judge(POLICY, "look", {}, errors=["\x00 \ud800"]).errors == ("\ufffd \ufffd",)
     assert judge(POLICY, "drop_x", {}, errors=["boom"]).tier is BLOCK
 
 
@@ -364,6 +366,7 @@ confidences = st.none() | st.floats() | st.floats(0, 1) | json_like
 error_lists = st.lists(st.text(), max_size=2)
 
 
+@settings(deadline=None)
 @given(tools | st.text() | json_like, call_args | json_like, confidences, error_lists)
 def test_judging_never_raises_and_the_strictest_rule_holds(tool, args, confidence, errors):
     verdict = judge(POLICY, tool, args, confidence=confidence, errors=errors)
@@ -371,12 +374,13 @@ def test_judging_never_raises_and_the_strictest_rule_holds(tool, args, confidenc
     assert [hit.tier for hit in verdict.rules] == sorted(
         (hit.tier for hit in verdict.rules), reverse=True
     )
-    assert verdict.errors == tuple(errors)
+    assert verdict.errors == tuple(error.replace("\x00", "\ufffd") for error in errors)
     assert verdict.reasons
     assert verdict.allowed_decisions
     assert judge(POLICY, tool, args, confidence=confidence, errors=errors) == verdict
 
 
+@settings(deadline=None)
 @given(tools, call_args, confidences)
 def test_a_verdict_on_any_call_survives_json(tool, args, confidence):
     verdict = judge(POLICY, tool, args, confidence=confidence)
@@ -386,7 +390,8 @@ def test_a_verdict_on_any_call_survives_json(tool, args, confidence):
 money = st.integers(0, 100) | st.floats(0, 100) | st.decimals(0, 100, places=2)
 
 
-@given(tools, money, st.integers() | money | st.floats(), confidences)
+@settings(deadline=None)
+@given(tools, money, st.integers() | money | st.floats(allow_nan=False), confidences)
 def test_a_higher_amount_never_lowers_the_tier(tool, low, high, confidence):
     assume(low <= high)
     before, after = (
@@ -396,12 +401,14 @@ def test_a_higher_amount_never_lowers_the_tier(tool, low, high, confidence):
     assert after >= before
 
 
+@settings(deadline=None)
 @given(tools, call_args, st.floats(0, 1), st.floats(0, 1) | st.none() | st.just(math.nan))
 def test_a_lower_or_unknown_confidence_never_lowers_the_tier(tool, args, high, low):
     assume(low is None or not low > high)
     assert tier(tool, args, confidence=low) >= tier(tool, args, confidence=high)
 
 
+@settings(deadline=None)
 @given(tools, call_args, confidences, error_lists, st.text())
 def test_another_error_never_lowers_the_tier(tool, args, confidence, errors, error):
     before = tier(tool, args, confidence=confidence, errors=errors)
@@ -409,12 +416,14 @@ def test_another_error_never_lowers_the_tier(tool, args, confidence, errors, err
     assert after >= max(before, HARD)
 
 
-def with_entry(key: str, entry: str) -> Policy | None:
+@functools.cache
+def with_entry(key: str, entry: str) -> Policy:
     data = POLICY.document.model_dump(mode="json", exclude_defaults=True) | {"version": 1}
     data[key] = [*dict.fromkeys([*data.get(key, []), entry])]
     return parse_policy(json.dumps(data))
 
 
+@settings(deadline=None)
 @given(
     tools,
     call_args,
@@ -430,12 +439,18 @@ def test_another_entry_in_a_list_never_lowers_the_tier(tool, args, confidence, k
         assert after.tier >= (BLOCK if key == "never_run" else HARD)
 
 
+@functools.cache
+def with_pattern(pattern: str, effect: str) -> Policy:
+    data = POLICY.document.model_dump(mode="json", exclude_defaults=True) | {"version": 1}
+    data["tools"][pattern] = {"effect": effect}
+    return parse_policy(json.dumps(data))
+
+
+@settings(deadline=None)
 @given(tools, call_args, confidences, st.sampled_from(["read", "write", "irreversible"]))
 def test_another_pattern_never_lowers_the_tier_of_a_tool_that_is_named(
     tool, args, confidence, effect
 ):
-    data = POLICY.document.model_dump(mode="json", exclude_defaults=True) | {"version": 1}
-    data["tools"]["*e*"] = {"effect": effect}
     before = judge(POLICY, tool, args, confidence=confidence)
-    after = judge(parse_policy(json.dumps(data)), tool, args, confidence=confidence)
+    after = judge(with_pattern("*e*", effect), tool, args, confidence=confidence)
     assert after.tier >= before.tier or "unknown-tool" in ids(before)

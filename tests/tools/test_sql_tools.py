@@ -8,7 +8,6 @@ import pytest
 from langchain_core.tools import ToolException
 from pydantic import ValidationError
 
-from tools import sql as module
 from tools.sql import sql_tools
 
 
@@ -344,7 +343,3 @@ def test_a_parameter_with_nul_is_refused(query):
 def test_a_wrong_number_of_parameters_is_refused(query, parameters):
     with pytest.raises(ToolException):
         query("SELECT $1::int", *parameters)
-
-
-def test_text_with_nul_is_made_storable():
-    assert module._as_json("a\x00") == "a\ufffd"

@@ -1,0 +1,89 @@
+"""How the command line starts and ends, whatever was typed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from hitl_agent.cli import output
+
+_MISUSE = tuple(one for one in typer.BadParameter.__mro__ if one.__name__ == "ClickException")
+"""Base of Typer's own errors; Typer brings its own copy of click or uses the installed one."""
+
+
+class HitlGroup(TyperGroup):
+    """The top of the command line: wrong usage is told in our form, with exit status 2.
+
+    Typer would print what was typed as it is, control sequences included, and knows no `--json`.
+    """
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command line and leave the process with its exit status."""
+        given = list(sys.argv[1:] if args is None else args)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # a terminal that lacks a character shows its escape instead of a traceback
+                stream.reconfigure(errors="backslashreplace")
+        if not standalone_mode:
+            return super().main(
+                given, prog_name, complete_var, standalone_mode, windows_expand_args, **extra
+            )
+        try:
+            _require_text(given)
+            status = super().main(
+                given,
+                prog_name,
+                complete_var,
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **extra,
+            )
+        except _MISUSE as error:
+            status = _told(error, json_="--json" in given)
+        except typer.Exit as error:
+            status = error.exit_code
+        except typer.Abort:
+            status = output.INTERRUPTED
+        with contextlib.suppress(BrokenPipeError):
+            sys.exit(status if isinstance(status, int) else output.DONE)
+
+
+def _require_text(given: Sequence[str]) -> None:
+    """Refuse an argument that is not UTF-8: no database and no JSON could hold it."""
+    for one in given:
+        try:
+            one.encode("utf-8")
+        except UnicodeEncodeError:
+            output.fail(
+                f"an argument is not UTF-8: `{one.encode('utf-8', 'backslashreplace').decode()}`",
+                "hitl --help",
+                output.USAGE,
+                json_="--json" in given,
+            )
+
+
+def _told(error: BaseException, *, json_: bool) -> int:
+    """Say what is wrong with the command line; return the exit status."""
+    status = int(getattr(error, "exit_code", output.USAGE))
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return status  # the help is printed already
+    text = str(error.format_message()).rstrip(".")  # type: ignore[attr-defined]  Typer's errors
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "hitl"
+    with contextlib.suppress(typer.Exit):
+        output.fail(text[:1].lower() + text[1:], f"{path} --help", status, json_=json_)
+    return status
