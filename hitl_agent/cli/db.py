@@ -23,8 +23,8 @@ def status(json_: JsonOption = False, database_url: DatabaseOption = None) -> No
     from hitl_agent.storage.connection import connect
     from hitl_agent.storage.migrate import status as schema_status
 
-    use_database(database_url)
     with output.reported(json_=json_):
+        use_database(database_url)
         embedded = is_embedded()
         url = resolve_database_url()
         with connect(url) as connection:
@@ -63,8 +63,8 @@ def migrate(json_: JsonOption = False, database_url: DatabaseOption = None) -> N
     """
     from hitl_agent.storage.migrate import migrate as apply
 
-    use_database(database_url)
     with output.reported(json_=json_):
+        use_database(database_url)
         applied = apply(resolve_database_url())
         if json_:
             output.print_json({"applied": applied})
@@ -83,6 +83,7 @@ def stop(json_: JsonOption = False) -> None:
     from hitl_agent.storage.embedded import stop as stop_server
 
     with output.reported(json_=json_):
+        use_database(None)
         if not is_embedded():
             raise HitlError(
                 "the database is a server of its own, not the embedded one",

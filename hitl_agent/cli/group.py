@@ -13,7 +13,9 @@ from typer.core import TyperGroup
 
 from hitl_agent.cli import output
 
-_MISUSE = tuple(one for one in typer.BadParameter.__mro__ if one.__name__ == "ClickException")
+_MISUSE: tuple[type[Exception], ...] = tuple(
+    one for one in typer.BadParameter.__mro__ if one.__name__ == "ClickException"
+)
 """Base of Typer's own errors; Typer brings its own copy of click or uses the installed one."""
 
 
@@ -81,7 +83,7 @@ def _told(error: BaseException, *, json_: bool) -> int:
     status = int(getattr(error, "exit_code", output.USAGE))
     if type(error).__name__ == "NoArgsIsHelpError":
         return status  # the help is printed already
-    text = str(error.format_message()).rstrip(".")  # type: ignore[attr-defined]  Typer's errors
+    text = str(getattr(error, "format_message", error.__str__)()).rstrip(".")
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "hitl"
     with contextlib.suppress(typer.Exit):

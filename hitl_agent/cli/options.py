@@ -29,13 +29,9 @@ GraphArgument = Annotated[
 ]
 GraphOption = Annotated[
     str | None,
-    typer.Option(
-        "--graph", metavar="NAME", help="Only this graph.", autocompletion=graph_names
-    ),
+    typer.Option("--graph", metavar="NAME", help="Only this graph.", autocompletion=graph_names),
 ]
-ToolOption = Annotated[
-    str | None, typer.Option("--tool", metavar="NAME", help="Only this tool.")
-]
+ToolOption = Annotated[str | None, typer.Option("--tool", metavar="NAME", help="Only this tool.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DatabaseOption = Annotated[
     str | None,
@@ -118,13 +114,29 @@ def json_option(text: str, name: str) -> Any:
     return read_json(source, name)
 
 
+def object_option(text: str, name: str) -> dict[str, Any]:
+    """Read a JSON object like `json_option`.
+
+    Raises:
+        InvalidDecision: see `json_option`, or it is no object.
+    """
+    value = json_option(text, name)
+    if not isinstance(value, dict):
+        raise InvalidDecision(f"`{name}` is no JSON object", hint=_written(name))
+    return value
+
+
+def _written(name: str) -> str:
+    return f'write it like {name} \'{{"key": "value"}}\''
+
+
 def read_json(text: str, name: str) -> Any:
     """Read JSON that a person wrote, strictly.
 
     Raises:
         InvalidDecision: see `json_option`.
     """
-    hint = f'write it like {name} \'{{"key": "value"}}\''
+    hint = _written(name)
     try:
         value = json.loads(text, object_pairs_hook=_once)
         canonical(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,10 +20,17 @@ from hitl_agent.cli.options import (
 )
 from hitl_agent.errors import ConfigurationError, HitlError, InvalidDecision, UnknownThread
 
+if TYPE_CHECKING:
+    from hitl_agent.runtime import Runtime
+
+_MAX_THREAD_ID = 255
+
 
 def run(
     graph: GraphArgument,
-    task: Annotated[str | None, typer.Argument(help="What the agent is asked.")] = None,
+    task: Annotated[
+        str | None, typer.Argument(metavar="[TASK]", help="What the agent is asked.")
+    ] = None,
     runbook: Annotated[
         Path | None, typer.Option("--runbook", metavar="FILE", help="The plan to follow.")
     ] = None,
@@ -43,27 +50,33 @@ def run(
     Example: hitl run order_desk --runbook refund.yaml
     """
     from hitl_agent.cli.drive import conclude, drive, load_graph
+    from hitl_agent.project import find_project
     from hitl_agent.runbook import load_runbook
     from hitl_agent.runtime import Runtime
 
-    use_database(database_url)
-    started: str | None = None
-    name = thread_id or uuid.uuid4().hex[:12]
-    with output.reported(json_=json_, thread_id=name), Runtime.open() as runtime:
+    with output.reported(json_=json_) as report:
+        name = _thread_id(thread_id)
         plan = load_runbook(runbook) if runbook else None
+        find_project().require(graph)
         task = task or (plan.task if plan else None)
-        if not task:
-            raise ConfigurationError(
-                "there is nothing to do", hint=f'say it: hitl run {graph} "TASK"'
-            )
-        compiled = load_graph(runtime, graph)
-        _require_free(runtime, name)
-        state: dict[str, Any] = {"runbook": plan.to_json() if plan else {}, "model": model or ""}
-        started = name
-        if not json_:
-            output.line(f"{'thread':<12} {output.safe(name)}", style="dim")
-        graph_input = runtime.start_input(task, **state)
-        conclude(drive(runtime, compiled, started, graph_input, json_=json_), json_=json_)
+        if not task or not task.strip():
+            command = output.command("run", graph)
+            raise ConfigurationError("there is nothing to do", hint=f'say it: {command} "TASK"')
+        use_database(database_url)
+        with Runtime.open() as runtime:
+            compiled = load_graph(runtime, graph)
+            _require_free(runtime, name)
+            state: dict[str, Any] = {
+                "runbook": plan.to_json() if plan else {},
+                "model": model or "",
+            }
+            if not json_:
+                output.line(f"{'thread':<12} {output.safe(name)}", style="dim")
+            report.thread_id = name
+            graph_input = runtime.start_input(task, **state)
+            view = drive(runtime, compiled, name, graph_input, json_=json_)
+            report.thread_id = None
+            conclude(view, json_=json_)
 
 
 def resume(
@@ -88,22 +101,37 @@ def resume(
     from hitl_agent.cli.drive import conclude, drive, graph_of
     from hitl_agent.runtime import Runtime
 
-    use_database(database_url)
-    with output.reported(json_=json_, thread_id=thread_id), Runtime.open() as runtime:
+    with output.reported(json_=json_) as report:
         command = _command(json_option(payload, "--payload")) if payload is not None else None
-        view = runtime.thread(thread_id)
-        compiled = graph_of(runtime, view)
-        continued = runtime.resume_input(compiled, thread_id)
-        if command is not None:
-            graph_input: Any = runtime.command(compiled, view, command)
-        elif continued is None and view.waiting and view.thread.status == "waiting":
+        use_database(database_url)
+        with Runtime.open() as runtime:
+            view = runtime.thread(thread_id)
+            compiled = graph_of(runtime, view)
+            continued = runtime.resume_input(compiled, thread_id)
+            if command is not None:
+                graph_input: Any = runtime.command(compiled, view, command)
+            elif continued is None and view.waiting:
+                conclude(view, json_=json_)
+            else:
+                graph_input = continued
+            report.thread_id = thread_id
+            view = drive(runtime, compiled, thread_id, graph_input, json_=json_)
+            report.thread_id = None
             conclude(view, json_=json_)
-        else:
-            graph_input = continued
-        conclude(drive(runtime, compiled, thread_id, graph_input, json_=json_), json_=json_)
 
 
-def _require_free(runtime: Any, thread_id: str) -> None:
+def _thread_id(given: str | None) -> str:
+    if given is None:
+        return uuid.uuid4().hex[:12]
+    if not given.strip() or len(given) > _MAX_THREAD_ID:
+        raise ConfigurationError(
+            f"a thread's id has 1 to {_MAX_THREAD_ID} characters",
+            hint="leave --thread out for a new one",
+        )
+    return given
+
+
+def _require_free(runtime: Runtime, thread_id: str) -> None:
     """Refuse to start a thread over one that waits or runs: its questions would be lost."""
     try:
         thread = runtime.thread(thread_id).thread
@@ -112,7 +140,7 @@ def _require_free(runtime: Any, thread_id: str) -> None:
     if thread.status in ("waiting", "running"):
         raise HitlError(
             f"thread `{thread_id}` exists and is {thread.status}",
-            hint=f"see `hitl show {thread_id}`, or take another --thread",
+            hint=f"see `{output.command('show', thread_id)}`, or take another --thread",
         )
 
 
@@ -121,6 +149,6 @@ def _command(payload: Any) -> Mapping[str, Any]:
     if not isinstance(payload, dict) or not payload or not payload.keys() <= keys:
         raise InvalidDecision(
             "a payload is an object with resume, update or goto",
-            hint="write it like --payload '{\"resume\": {\"type\": \"approve\"}}'",
+            hint='write it like --payload \'{"resume": {"type": "approve"}}\'',
         )
     return payload

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,20 +12,27 @@ from hitl_agent.cli import output
 from hitl_agent.cli.options import (
     DatabaseOption,
     GraphArgument,
+    GraphOption,
     JsonOption,
     LimitOption,
     ThreadArgument,
+    ToolOption,
     use_database,
 )
+
+if TYPE_CHECKING:
+    from hitl_agent.review import ReviewRequest
 
 _WATCH_SECONDS = 2.0
 
 
 def list_(
-    graph: Annotated[str | None, typer.Option("--graph", help="Only this graph.")] = None,
-    tool: Annotated[str | None, typer.Option("--tool", help="Only this tool.")] = None,
+    graph: GraphOption = None,
+    tool: ToolOption = None,
     limit: LimitOption = 50,
-    watch: Annotated[bool, typer.Option("--watch", help="Print again whenever it changes.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Print again whenever it changes.")
+    ] = False,
     json_: JsonOption = False,
     database_url: DatabaseOption = None,
 ) -> None:
@@ -32,32 +40,47 @@ def list_(
 
     Example: hitl list --tool refund_order --json
     """
-    from hitl_agent.cli.views import print_waiting
     from hitl_agent.storage import reviews
     from hitl_agent.storage.database import shared_database
 
-    use_database(database_url)
     with output.reported(json_=json_):
+        use_database(database_url)
         database = shared_database()
-        before: list[str] | None = None
+        before: str | None = None
         while True:
             waiting = reviews.waiting(database, graph=graph, tool=tool, limit=limit)
-            now = [one.request_id for one in waiting]
+            # on a terminal also the ages move on; a reader of lines wants news only
+            live = watch and output.out.is_terminal and not json_
+            now = _rendered(waiting) if live else str([one.request_id for one in waiting])
             if now != before:
-                if watch and output.out.is_terminal and not json_:
+                if live:
                     output.out.clear()
-                if json_:
-                    output.print_json([one.to_json() for one in waiting])
-                elif waiting:
-                    print_waiting(waiting)
-                else:
-                    output.line("nothing waits")
-            if not watch:
+                _print(waiting, json_=json_)
+            if not watch or output.out.broken:
                 break
             before = now
             time.sleep(_WATCH_SECONDS)
         if waiting and not json_:
-            output.hint(f"next: hitl show {output.safe(waiting[0].thread_id)}")
+            output.hint(f"next: {output.command('show', waiting[0].thread_id)}")
+            if len(waiting) == limit:
+                output.hint(f"the first {limit} are shown; --limit N shows more")
+
+
+def _rendered(waiting: Sequence[ReviewRequest]) -> str:
+    with output.out.capture() as capture:
+        _print(waiting, json_=False)
+    return capture.get()
+
+
+def _print(waiting: Sequence[ReviewRequest], *, json_: bool) -> None:
+    from hitl_agent.cli.views import print_waiting
+
+    if json_:
+        output.print_json([one.to_json() for one in waiting])
+    elif waiting:
+        print_waiting(waiting)
+    else:
+        output.line("nothing waits")
 
 
 def show(
@@ -67,34 +90,19 @@ def show(
 
     Example: hitl show 7f3c --json
     """
-    from hitl_agent.cli import views
+    from hitl_agent.cli.views import next_step, print_thread
     from hitl_agent.runtime import Runtime
 
-    use_database(database_url)
-    with output.reported(json_=json_), Runtime.open() as runtime:
-        view = runtime.thread(thread_id)
+    with output.reported(json_=json_):
+        use_database(database_url)
+        with Runtime.open() as runtime:
+            view = runtime.thread(thread_id)
         if json_:
             output.print_json(view.to_json())
             return
-        thread = view.thread
-        views.print_field("thread", thread.thread_id)
-        views.print_field("graph", thread.graph)
-        views.print_field("status", thread.status, style="bold")
-        if thread.error:
-            views.print_field("error", thread.error, style="red")
-        views.print_field("task", view.task)
-        if view.results:
-            views.print_field("so far", "")
-            views.print_results(view.results)
-        for one in view.waiting:
-            output.line("")
-            views.print_request(one)
-        name = output.safe(thread.thread_id)
-        if view.waiting:
-            call = f" --call {output.safe(view.waiting[0].call.call_id)}"
-            output.hint(f"next: hitl approve {name}{call if len(view.waiting) > 1 else ''}")
-        elif thread.status in ("running", "failed"):
-            output.hint(f"next: hitl resume {name}")
+        print_thread(view)
+        if next_ := next_step(view):
+            output.hint(f"next: {next_}")
 
 
 def history(
@@ -109,9 +117,10 @@ def history(
     """
     from hitl_agent.runtime import Runtime
 
-    use_database(database_url)
-    with output.reported(json_=json_), Runtime.open() as runtime:
-        found = runtime.history(thread_id, limit=limit)
+    with output.reported(json_=json_):
+        use_database(database_url)
+        with Runtime.open() as runtime:
+            found = runtime.history(thread_id, limit=limit)
         if json_:
             output.print_json(found)
             return
@@ -120,7 +129,8 @@ def history(
                 what = f"step {one['step']} ({one['source']})"
             else:
                 what = f"{one['call_id']} {_told(one['body'])}"
-            output.line(f"{output.safe(one['at'])[:23]}  {one['kind']:<15} {output.safe(what)}")
+            kind = output.safe(one["kind"])
+            output.line(f"{output.safe(one['at'])[:23]}  {kind:<15} {output.safe(what)}")
 
 
 def graph(graph_name: GraphArgument, json_: JsonOption = False) -> None:
@@ -128,10 +138,12 @@ def graph(graph_name: GraphArgument, json_: JsonOption = False) -> None:
 
     Example: hitl graph order_desk > order_desk.mmd
     """
+    from hitl_agent.cli.capture import captured
     from hitl_agent.project import find_project
 
     with output.reported(json_=json_):
-        mermaid = find_project().load(graph_name).compile().get_graph().draw_mermaid()
+        with captured():
+            mermaid = find_project().load(graph_name).compile().get_graph().draw_mermaid()
         if json_:
             output.print_json({"graph": graph_name, "mermaid": mermaid})
         else:

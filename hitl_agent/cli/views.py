@@ -3,57 +3,98 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
-from hitl_agent.cli.output import age, line, out, safe, safe_lines, short_args
+from hitl_agent.cli.output import (
+    age,
+    command,
+    json_text,
+    line,
+    out,
+    safe,
+    safe_lines,
+    short_args,
+    width,
+)
 from hitl_agent.review.request import ReviewRequest
+
+if TYPE_CHECKING:
+    from hitl_agent.runtime import ThreadView
+
+_LABEL = 11
+"""Width of the labels of a page."""
+
+_TABLE_WIDTH = 120
+"""Columns that the table needs; a narrower terminal gets a few lines for each call."""
 
 
 def print_waiting(waiting: Sequence[ReviewRequest]) -> None:
-    """Print what waits as a table, in the order given."""
+    """Print what waits, in the order given: a line each, or a few where there is little room."""
+    if width() >= _TABLE_WIDTH:
+        _print_table(waiting)
+    else:
+        for index, one in enumerate(waiting):
+            if index:
+                line("")
+            _print_card(one)
+
+
+def _print_table(waiting: Sequence[ReviewRequest]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("THREAD", "GRAPH", "CALL", "TOOL", "ARGUMENTS", "WHY", "WAITS", "DUE"):
-        table.add_column(name, overflow="fold", no_wrap=name in ("WAITS", "DUE"))
+    for name in ("DUE", "WAITS", "THREAD", "CALL", "TOOL", "GRAPH"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("DUE", "WAITS", "THREAD"))
+    for name in ("ARGUMENTS", "WHY"):
+        table.add_column(name, overflow="ellipsis", no_wrap=True)
     for one in waiting:
-        due = f"in {age(one.due_at)[1:]}" if one.due_at and age(one.due_at)[0] == "-" else None
         cells = (
-            one.thread_id,
-            one.graph,
-            one.call.call_id,
-            one.call.tool,
-            short_args(dict(one.call.args)),
-            "; ".join(one.verdict.reasons),
+            _due(one.due_at),
             age(one.created_at),
-            due or ("overdue" if one.due_at else "-"),
+            safe(one.thread_id),
+            safe(one.call.call_id),
+            safe(one.call.tool),
+            safe(one.graph),
+            short_args(dict(one.call.args), limit=200),
+            safe("; ".join(one.verdict.reasons), limit=200),
         )
-        table.add_row(*(Text(safe(cell)) for cell in cells))
-    out.print(table)
+        table.add_row(*(Text(cell) for cell in cells))
+    out.print(table, width=width(), crop=False)
+
+
+def _print_card(one: ReviewRequest) -> None:
+    args = short_args(dict(one.call.args), limit=max(20, width() - len(safe(one.call.tool)) - 1))
+    line(f"{safe(one.call.tool)} {args}", style="bold")
+    line(f"  thread {safe(one.thread_id)}  call {safe(one.call.call_id)}")
+    line(f"  graph {safe(one.graph)}  waits {age(one.created_at)}  due {_due(one.due_at)}")
+    line(f"  {safe('; '.join(one.verdict.reasons), limit=max(20, width() - 2))}", style="yellow")
 
 
 def print_request(one: ReviewRequest) -> None:
     """Print everything needed to decide on one call."""
-    _field("call", safe(one.call.call_id))
-    _field("tool", f"{safe(one.call.tool)} ({one.verdict.effect})", style="bold")
-    _field("arguments", "")
-    shown = json.dumps(dict(one.call.args), indent=2, ensure_ascii=False)
-    # escapes inside JSON strings are JSON's own: what is left raw is made visible line by line
-    for text in shown.split("\n"):
-        line(f"    {_json_line(text)}")
-    _field("stopped", f"{one.verdict.tier}", style="yellow")
+    print_field("call", one.call.call_id)
+    print_field("tool", f"{one.call.tool} ({one.verdict.effect})", style="bold")
+    print_field("arguments", "" if one.call.args else "none")
+    if one.call.args:
+        # what JSON itself does not escape is made visible line by line
+        for text in json.dumps(dict(one.call.args), indent=2, ensure_ascii=False).split("\n"):
+            line(f"    {json_text(text)}")
+    print_field("stopped", str(one.verdict.tier), style="yellow")
     for reason in one.verdict.reasons:
         line(f"    - {safe(reason)}")
     if one.claim:
-        _field("claim", f"{safe(one.claim)} (the planner's own words, not checked)")
+        print_field("claim", f"{one.claim} (the planner's own words, not checked)")
     if one.problem:
-        _field("problem", f"the last answer was refused: {safe(one.problem)}", style="red")
-    _field("digest", one.call_digest)
-    due = f", due {one.due_at:%Y-%m-%d %H:%M %Z}" if one.due_at else ""
-    _field("waits", f"{age(one.created_at)}{due}")
-    _field("answers", ", ".join(one.verdict.allowed_decisions))
+        print_field("problem", f"the last answer was refused: {one.problem}", style="red")
+    if one.revision > 1:
+        print_field("judged", f"{one.revision} times; what is shown is what would run now")
+    print_field("digest", one.call_digest)
+    due = f", due {_due(one.due_at)} ({one.due_at:%Y-%m-%d %H:%M %Z})" if one.due_at else ""
+    print_field("waits", f"{age(one.created_at)}{due}")
+    print_field("answers", ", ".join(one.verdict.allowed_decisions))
 
 
 def print_results(results: Sequence[dict[str, Any]]) -> None:
@@ -61,18 +102,77 @@ def print_results(results: Sequence[dict[str, Any]]) -> None:
     for one in results:
         content = one["content"]
         text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-        line(f"    {one['outcome'] or '?':<10} {safe(one['tool'])}: {safe(text, limit=400)}")
+        line(f"    {safe(one['outcome'] or '?'):<10} {safe(one['tool'])}: {safe(text, limit=400)}")
 
 
 def print_field(name: str, text: str, *, style: str | None = None) -> None:
-    """Print a labelled line; the text may have several lines."""
-    _field(name, safe_lines(text), style=style)
+    """Print a labelled line; further lines of the text stand below it, indented."""
+    line(f"{name:<{_LABEL}}{safe_lines(text, indent=_LABEL)}".rstrip(), style=style)
 
 
-def _json_line(text: str) -> str:
-    """Make one line of JSON safe to show; its backslashes are JSON's and stay."""
-    return "\\".join(safe(part) for part in text.split("\\"))
+def print_thread(view: ThreadView) -> None:
+    """Print a thread: what it was asked, what happened so far, what waits."""
+    thread = view.thread
+    print_field("thread", thread.thread_id)
+    print_field("graph", thread.graph or "not known")
+    print_field("status", thread.status, style="bold")
+    if thread.error:
+        print_field("error", thread.error, style="red")
+    if view.task:
+        print_field("task", view.task)
+    if view.results:
+        print_field("so far", "")
+        print_results(view.results)
+    final = view.to_json().get("final")
+    if isinstance(final, str) and final and final != thread.error:
+        print_field("answer", final)
+    for one in view.waiting:
+        line("")
+        print_request(one)
+    if not view.waiting and thread.status == "waiting":
+        for interrupt in thread.interrupts:
+            line("")
+            print_field("interrupt", interrupt.id)
+            print_field("asks", short_args(_plain(interrupt.value), limit=4000))
 
 
-def _field(name: str, text: str, *, style: str | None = None) -> None:
-    line(f"{name:<10} {text}".rstrip(), style=style)
+def next_step(view: ThreadView) -> str | None:
+    """Return the command to type next, or None when there is nothing left to do."""
+    thread = view.thread
+    match thread.status:
+        case "waiting" if view.waiting:
+            one = view.waiting[0]
+            options = {"call": one.call.call_id} if len(view.waiting) > 1 else {}
+            allowed = one.verdict.allowed_decisions
+            return " | ".join(
+                command(name, thread.thread_id, **options)
+                + (" --reason TEXT" if name == "respond" else "")
+                for name in ("approve", "reject", "edit", "respond")
+                if name in allowed
+            )
+        case "waiting":
+            return command("resume", thread.thread_id) + " --payload '{\"resume\": ...}'"
+        case "done":
+            return None
+        case "failed" if _ended(view):
+            return command("history", thread.thread_id)
+        case _:
+            return command("resume", thread.thread_id)
+
+
+def _ended(view: ThreadView) -> bool:
+    """Whether a failed thread came to its end, so that there is nothing to resume."""
+    messages = view.thread.messages
+    kwargs = messages[-1].additional_kwargs if messages else {}
+    return isinstance(kwargs, Mapping) and kwargs.get("outcome") == "failed"
+
+
+def _due(due_at: datetime | None) -> str:
+    if due_at is None:
+        return "-"
+    ahead = age(due_at)
+    return f"in {ahead[1:]}" if ahead.startswith("-") else "overdue"
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, dict | list | str | int | float | bool) else str(value)

@@ -123,9 +123,8 @@ def admit(message: AIMessage, earlier: Sequence[BaseMessage]) -> AIMessage:
     for bad in message.invalid_tool_calls:
         call_id = _fresh_id(bad.get("id"), used)
         invalid.append(_invalid(call_id, bad.get("name"), bad.get("args"), bad.get("error")))
-    same_ids = {call["id"] for call in (*calls, *invalid)} == {
-        str(call.get("id")) for call in (*message.tool_calls, *message.invalid_tool_calls)
-    }
+    given = [call.get("id") for call in (*message.tool_calls, *message.invalid_tool_calls)]
+    same_ids = all(one["id"] in given for one in (*calls, *invalid))
     return AIMessage(
         _content(message.content, with_calls=same_ids),
         additional_kwargs=_object(message.additional_kwargs, but="tool_calls"),

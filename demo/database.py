@@ -1,0 +1,56 @@
+"""The demo's own database, new in every run, and the refunds that are in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from hitl_agent.storage.connection import connect
+from hitl_agent.storage.location import resolve_database_url
+
+NAME = "hitl_demo"
+
+_REFUNDS = Path(__file__).parent / "refunds.sql"
+
+
+class Refund(NamedTuple):
+    """A row of the order desk's table of refunds.
+
+    Attributes:
+        refund_id: the row's key.
+        order_id: the order that it is for.
+        amount: with two decimals.
+        currency: ISO 4217 code.
+    """
+
+    refund_id: int
+    order_id: str
+    amount: str
+    currency: str
+
+
+def new_database() -> str:
+    """Create the demo's database on the server that is used, and return how to connect to it.
+
+    What an earlier run left is dropped; no other database is touched.
+
+    Raises:
+        DatabaseUnavailable: the server does not answer.
+    """
+    server = resolve_database_url()
+    if conninfo_to_dict(server).get("dbname") == NAME:  # nobody can drop what he is connected to
+        server = make_conninfo(server, dbname="postgres")
+    name = sql.Identifier(NAME)
+    with connect(server) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
+    return make_conninfo(server, dbname=NAME)
+
+
+def refunds(database_url: str) -> list[Refund]:
+    """Return every refund, oldest first."""
+    with connect(database_url) as connection:
+        return [Refund(**row) for row in connection.execute(_REFUNDS.read_bytes())]

@@ -1,0 +1,121 @@
+"""Asking the person at the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from hitl_agent.calls import clean_text
+from hitl_agent.cli import output
+from hitl_agent.cli.options import read_json
+from hitl_agent.errors import HitlError, InvalidDecision
+from hitl_agent.review.decision import MAX_MESSAGE, Approve, Decision, Edit, Reject, Respond
+
+if TYPE_CHECKING:
+    from hitl_agent.review import ReviewRequest
+
+_KEYS = {"a": "approve", "e": "edit", "r": "reject", "p": "respond"}
+
+
+def edited(request: ReviewRequest) -> dict[str, Any]:
+    """Open the arguments in the editor and return what was saved.
+
+    Raises:
+        InvalidDecision: nothing was saved, or it is no JSON object.
+        HitlError: the editor does not start.
+    """
+    shown = json.dumps(dict(request.call.args), indent=2, ensure_ascii=True) + "\n"
+    with tempfile.TemporaryDirectory(prefix="hitl-") as folder:
+        file = Path(folder) / "arguments.json"
+        file.write_text(shown, "utf-8")
+        try:
+            ended = subprocess.run((*_editor(), str(file)), check=False)  # noqa: S603  the user's own
+            text = file.read_text("utf-8-sig")
+        except (OSError, ValueError) as error:
+            raise HitlError(
+                f"the editor failed: {error}", hint="set EDITOR, or pass --args JSON"
+            ) from error
+    if ended.returncode:
+        raise HitlError(
+            f"the editor ended with status {ended.returncode}, nothing was decided",
+            hint="edit again, or pass --args JSON",
+        )
+    if text == shown:
+        raise InvalidDecision("nothing was changed", hint="edit and save, or pass --args JSON")
+    args = read_json(text, "--args")
+    if not isinstance(args, dict):
+        raise InvalidDecision("arguments are a JSON object", hint="edit again")
+    return args
+
+
+def _editor() -> list[str]:
+    """Return the user's editor with its arguments.
+
+    Raises:
+        HitlError: there is none.
+    """
+    named = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if named and named.strip():
+        return shlex.split(named)
+    for one in ("editor", "nano", "vi", "notepad"):
+        if found := shutil.which(one):
+            return [found]
+    raise HitlError("there is no editor", hint="set EDITOR, or pass --args JSON")
+
+
+def decision(request: ReviewRequest) -> Decision | str:
+    """Ask for a decision; `skip` or `quit` when there is none."""
+    allowed = request.verdict.allowed_decisions
+    offered = {key: word for key, word in _KEYS.items() if word in allowed}
+    words = {**offered, "s": "skip", "q": "quit"}
+    menu = ", ".join(f"[{key}] {word}" for key, word in words.items())
+    # said again where the answer is typed: long arguments may have scrolled the call away
+    call = f"{output.safe(request.call.tool)} ({output.safe(request.call.call_id)})"
+    while True:
+        try:
+            given = _line(f"{call}: {menu}").strip().lower()
+            word = words.get(given, given)
+            if word in ("skip", "quit"):
+                return word
+            if word in offered.values():
+                return _answer(word, request)
+        except typer.Abort:
+            output.err.print()
+            return "quit"
+        except HitlError as error:
+            output.problem(error)
+            continue
+        output.problem(f"`{given}` is none of {', '.join(words)}")
+
+
+def _answer(word: str, request: ReviewRequest) -> Decision:
+    match word:
+        case "approve":
+            return Approve(_line("reason, or nothing", default=""))
+        case "reject":
+            return Reject(_line("reason, or nothing", default=""))
+        case "respond":
+            return Respond(_line("answer to the planner"))
+        case _:
+            return Edit(edited(request))
+
+
+def _line(prompt: str, default: str | None = None) -> str:
+    """Ask for one line of text that can be stored."""
+    try:
+        text = str(typer.prompt(prompt, default=default, show_default=False, err=True))
+    except UnicodeDecodeError as error:
+        raise InvalidDecision("what was typed is not UTF-8") from error
+    if clean_text(text) != text:
+        raise InvalidDecision("what was typed has characters that cannot be stored")
+    if len(text) > MAX_MESSAGE:
+        raise InvalidDecision(f"{len(text):,} characters were typed; at most {MAX_MESSAGE:,}")
+    return text

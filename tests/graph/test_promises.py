@@ -1,0 +1,320 @@
+"""Ways around the gate, each tried: nothing runs without a grant, nothing runs twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.types import Command, Send
+
+from hitl_agent import Runtime
+from hitl_agent.errors import CallBusy, GrantRefused, StaleDecision
+from hitl_agent.review.rendering import visible
+from hitl_agent.storage.database import Database
+from tests.support.flows import POLICY, Desk, call, desk
+
+
+def gated(runtime: Runtime, **options: Any) -> Desk:
+    agent = desk(runtime, [call("send", "a", to="x")], **options)
+    agent.start()
+    return agent
+
+
+def drive(agent: Desk, graph_input: Any) -> None:
+    agent.graph.invoke(graph_input, agent.config)
+
+
+@pytest.mark.parametrize("node", ["executor", "planner", "risk_classifier"])
+def test_a_command_that_jumps_over_the_reviewer_runs_nothing(runtime: Runtime, node: str) -> None:
+    agent = gated(runtime)
+    drive(agent, Command(goto=node))
+    assert agent.done == []
+    assert agent.kinds("a").count("grant") == 0
+
+
+def test_a_forged_review_task_asks_about_nothing_that_is_not_gated(runtime: Runtime) -> None:
+    agent = desk(runtime, [call("look", "a", what="x")])
+    agent.start()
+    forged = Send("human_review", {"call_id": "a", "claim": "", "task": ""})
+    drive(agent, Command(goto=forged))
+    unknown = Send("human_review", {"call_id": "zzz", "claim": "", "task": ""})
+    drive(agent, Command(goto=unknown))
+    assert agent.waiting == []
+    assert "request" not in agent.kinds("a")
+
+
+@pytest.mark.parametrize("node", ["human_review", "risk_classifier", "planner"])
+def test_state_written_in_a_nodes_name_runs_nothing(runtime: Runtime, node: str) -> None:
+    agent = gated(runtime)
+    agent.graph.update_state(agent.config, {"judged": [{"tier": "auto_approve"}]}, as_node=node)
+    drive(agent, None)
+    assert agent.done == []
+
+
+def test_an_argument_changed_in_the_state_after_approval_waits_again(runtime: Runtime) -> None:
+    agent = gated(runtime)
+    agent.decide("a", {"type": "approve"})
+    message = agent.graph.get_state(agent.config).values["messages"][-1]
+    forged = AIMessage("", id=message.id, tool_calls=[call("send", "a", to="mallory")])
+    agent.graph.update_state(agent.config, {"messages": [forged]}, as_node="planner")
+    drive(agent, None)
+    assert agent.done == []
+    (waits,) = agent.waiting
+    assert waits.call.args == {"to": "mallory"}
+    agent.decide("a", {"type": "reject"})
+    agent.resume()
+    assert agent.done == []
+
+
+def test_a_call_id_that_returns_with_another_call_is_refused(runtime: Runtime) -> None:
+    agent = desk(runtime, [call("look", "a", what="x")])
+    agent.start()
+    state = agent.graph.get_state(agent.config)
+    forged = AIMessage("", tool_calls=[call("send", "a", to="mallory")])
+    agent.graph.update_state(state.config, {"messages": [forged]}, as_node="planner")
+    drive(agent, None)
+    assert agent.done == [("look", "x")]
+    last = agent.graph.get_state(agent.config).values["messages"][-2]
+    assert "its id was used for another call" in last.text
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        """UPDATE hitl.judgement SET args = '{"to": "mallory"}'""",
+        """UPDATE hitl."grant" SET call_digest = 'sha256:0'""",
+        """UPDATE hitl."grant" SET policy_digest = 'sha256:0'""",
+        """UPDATE hitl."grant" SET consumed_at = now()""",
+        """UPDATE hitl."grant" SET expires_at = granted_at""",
+        """DELETE FROM hitl."grant" """,
+    ],
+)
+def test_a_row_changed_by_hand_runs_nothing(
+    runtime: Runtime, database: Database, statement: str
+) -> None:
+    agent = gated(runtime)
+    agent.decide("a", {"type": "approve"})
+    with database.connection() as connection:
+        connection.execute(statement.encode())
+    try:
+        agent.resume()
+    except GrantRefused:
+        assert agent.status == "failed"
+    else:
+        assert agent.status == "waiting"
+    assert agent.done == []
+
+
+def test_a_decision_delivered_twice_counts_once(runtime: Runtime) -> None:
+    agent = gated(runtime)
+    (request,) = agent.waiting
+    agent.runtime.decide(request, {"type": "approve"}, reviewer="ana")
+    with pytest.raises(StaleDecision):
+        agent.runtime.decide(request, {"type": "approve"}, reviewer="ana")
+    agent.resume()
+    with pytest.raises(StaleDecision):
+        agent.runtime.decide(request, {"type": "approve"}, reviewer="ana")
+    assert agent.done == [("send", "x")]
+
+
+def test_time_travel_replays_the_stored_result(runtime: Runtime) -> None:
+    agent = gated(runtime)
+    agent.decide("a", {"type": "approve"})
+    agent.resume()
+    assert agent.done == [("send", "x")]
+    for state in list(agent.graph.get_state_history(agent.config)):
+        if state.next:
+            agent.graph.invoke(None, state.config)
+    assert agent.done == [("send", "x")]
+
+
+def test_a_policy_that_changed_after_the_approval_is_asked_anew(runtime: Runtime) -> None:
+    agent = gated(runtime)
+    agent.decide("a", {"type": "approve"})
+    stricter = desk(
+        runtime,
+        [call("send", "a", to="x")],
+        policy=POLICY.replace("never_run: [", "never_run: [send, "),
+        clock=agent.clock,
+    )
+    stricter.thread_id = agent.thread_id
+    stricter.resume()
+    assert stricter.done == []
+    assert "refused by policy" in stricter.answer("a").text
+
+
+def test_an_approval_that_expired_waits_again(runtime: Runtime) -> None:
+    agent = gated(runtime)
+    agent.decide("a", {"type": "approve"})
+    agent.clock.advance(days=2)
+    agent.resume()
+    assert agent.done == []
+    assert [one.revision for one in agent.waiting] == [2]
+
+
+def test_two_resumes_at_once_run_the_call_once(runtime: Runtime) -> None:
+    agent = gated(runtime)
+    agent.decide("a", {"type": "approve"})
+    graph_input = agent.runtime.resume_input(agent.graph, agent.thread_id)
+    errors: list[BaseException] = []
+
+    def resume() -> None:
+        try:
+            drive(agent, graph_input)
+        except CallBusy as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=resume) for _ in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert agent.done == [("send", "x")]
+    assert all(isinstance(error, CallBusy) for error in errors)
+
+
+KILLED = textwrap.dedent(
+    """
+    import os, sys
+    from pathlib import Path
+    from langchain_core.tools import tool
+    from hitl_agent import Runtime
+    from tests.support.flows import call, desk
+
+    log, thread_id, die = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+
+    @tool
+    def send(to: str) -> str:
+        "Send a letter."
+        if die == "before":
+            os._exit(9)
+        with log.open("a") as file:
+            file.write(to + "\\n")
+        if die == "after":
+            os._exit(9)
+        return "sent"
+
+    with Runtime.open() as runtime:
+        agent = desk(runtime, [call("send", "a", to="x")], tools=lambda done: [send])
+        agent.thread_id = thread_id
+        agent.resume()
+    """
+)
+
+
+def kill_in_the_call(agent: Desk, log: Path, die: str) -> None:
+    root = Path(__file__).parents[2]
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, str(log), agent.thread_id, die],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root)},
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("decision", "ran", "text"),
+    [
+        ({"type": "approve"}, True, "[approved by ana]\nsent to x"),
+        ({"type": "respond", "message": "it arrived"}, False, "it arrived"),
+        ({"type": "reject", "message": "leave it"}, False, "leave it"),
+    ],
+)
+def test_a_call_whose_process_was_killed_goes_to_a_person(
+    runtime: Runtime, tmp_path: Path, decision: dict[str, Any], ran: bool, text: str
+) -> None:
+    agent = gated(runtime)
+    agent.decide("a", {"type": "approve"})
+    kill_in_the_call(agent, tmp_path / "log", "after")
+    with pytest.raises(CallBusy):
+        agent.resume()
+    agent.clock.advance(minutes=10)
+    agent.resume()
+    assert agent.done == [], "what may have happened is never run again by itself"
+    (waits,) = agent.waiting
+    assert "in doubt" in waits.verdict.errors[0]
+    agent.decide("a", decision)
+    agent.resume()
+    assert agent.done == ([("send", "x")] if ran else [])
+    assert text in agent.answer("a").text
+    assert agent.status == "done"
+    assert "in_doubt" in agent.kinds("a")
+
+
+def test_a_read_that_was_cut_off_simply_runs_again(runtime: Runtime) -> None:
+    class Cut(BaseException):
+        pass
+
+    cut = [True]
+
+    def tools(done: list[Any]) -> Any:
+        from langchain_core.tools import tool
+
+        @tool
+        def look(what: str) -> str:
+            """Look."""
+            if cut.pop():
+                cut.append(False)
+                raise Cut
+            cut.append(False)
+            done.append(("look", what))
+            return "seen"
+
+        return [look]
+
+    agent = desk(runtime, [call("look", "a", what="x")], tools=tools)
+    with pytest.raises(Cut):
+        agent.start()
+    assert agent.kinds("a")[-1] == "in_doubt"
+    agent.resume()
+    assert agent.done == [("look", "x")]
+
+
+def test_a_call_that_outlives_its_time_is_not_reported_as_done(runtime: Runtime) -> None:
+    def tools(done: list[Any]) -> Any:
+        from langchain_core.tools import tool
+
+        @tool
+        def send(to: str) -> str:
+            """Send."""
+            agent.clock.advance(minutes=10)
+            other = desk(runtime, [call("send", "a", to="x")], clock=agent.clock)
+            other.thread_id = agent.thread_id
+            other.resume()
+            assert other.done == []
+            return "sent"
+
+        return [send]
+
+    agent = desk(
+        runtime,
+        [call("send", "a", to="x")],
+        tools=tools,
+        call_timeout=timedelta(minutes=1),
+    )
+    agent.start()
+    agent.decide("a", {"type": "approve"})
+    with pytest.raises(GrantRefused, match="taken it for lost"):
+        agent.resume()
+
+
+def test_hostile_text_in_a_call_is_shown_escaped() -> None:
+    assert visible("a\x1b[2J\u202eb\u200bc\\x1b") == "a\\x1b[2J\\u202eb\\u200bc\\\\x1b"
+
+
+def test_a_second_task_on_the_same_thread_starts_over(runtime: Runtime) -> None:
+    agent = desk(runtime, [call("look", "a", what="x")])
+    agent.start()
+    state = agent.graph.invoke({"messages": [HumanMessage("again")]}, agent.config)
+    assert state["messages"][-1].text == "done"
