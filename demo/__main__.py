@@ -26,7 +26,7 @@ def main() -> int:
     try:
         decisions = None if attended else load_decisions(options.decisions)
         with tempfile.TemporaryDirectory(prefix="hitl-demo-") as folder:
-            tell(Path(folder) / "mailbox", decisions)
+            tell(options.mailbox or Path(folder) / "mailbox", decisions)
     except HitlError as error:
         say(f"\nthe demo failed: {error}")
         if error.hint:
@@ -41,12 +41,24 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument(
-        "--unattended", action="store_true", help="do not ask, decide by the file, at a terminal too"
+        "--unattended",
+        action="store_true",
+        help="do not ask, decide by the file, at a terminal too",
     )
     parser.add_argument(
-        "--decisions", type=Path, default=DECISIONS, metavar="FILE", help="what to decide unattended"
+        "--decisions",
+        type=Path,
+        default=DECISIONS,
+        metavar="FILE",
+        help="what to decide unattended",
     )
-    return parser.parse_args()
+    parser.add_argument(
+        "--mailbox", type=Path, metavar="DIR", help="keep the mail in this Maildir, a new one"
+    )
+    options = parser.parse_args()
+    if options.mailbox and options.mailbox.exists():
+        parser.error(f"`{options.mailbox}` exists; name a directory that is not there yet")
+    return options
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import InsufficientPrivilege
 
+from demo.terminal import DemoFailed
 from hitl_agent.storage.connection import connect
-from hitl_agent.storage.location import resolve_database_url
+from hitl_agent.storage.location import DATABASE_URL, resolve_database_url
 
 NAME = "hitl_demo"
 
@@ -39,14 +41,21 @@ def new_database() -> str:
 
     Raises:
         DatabaseUnavailable: the server does not answer.
+        DemoFailed: it does not let the user create databases.
     """
     server = resolve_database_url()
     if conninfo_to_dict(server).get("dbname") == NAME:  # nobody can drop what he is connected to
         server = make_conninfo(server, dbname="postgres")
     name = sql.Identifier(NAME)
     with connect(server) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        try:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        except InsufficientPrivilege as error:
+            raise DemoFailed(
+                f"the demo may not create its database `{NAME}`: {error.diag.message_primary}",
+                hint=f"unset {DATABASE_URL}, and it uses the embedded server",
+            ) from error
     return make_conninfo(server, dbname=NAME)
 
 

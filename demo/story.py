@@ -1,25 +1,25 @@
-"""What happens in the demo, and the proof that it happened once."""
+"""What happens in the demo."""
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from demo.database import Refund, new_database, refunds
+from demo.database import NAME, new_database, refunds
 from demo.decisions import Decisions
-from demo.mail import Mail, mail_server, mails
+from demo.mail import mail_server, mails
+from demo.proof import effects, once_each, outcome
 from demo.terminal import DemoFailed, Hitl, say
 from hitl_agent import Runtime
 from hitl_agent.storage.database import close_shared
 from hitl_agent.storage.location import DATABASE_URL, is_embedded
+from hitl_agent.storage.migrate import migrate
 from tools.mail import MAIL_FROM, SMTP_URL
 from tools.order_desk import setup
 
 THREAD = "refund-A-1001"
 RUNBOOK = "demo/refund.yaml"
+SENDER = "Order desk <desk@example.com>"
 
 _DONE, _WAITING = 0, 3
 
@@ -38,19 +38,24 @@ def tell(mailbox: Path, decisions: Decisions | None) -> None:
     database_url = new_database()
     migrate(database_url)
     setup(database_url)
-    seeded = set(refunds(database_url))
+    seeded = refunds(database_url)
     try:
         with Runtime.open(database_url) as runtime, mail_server(mailbox) as smtp_url:
             say("An order desk follows a runbook. `policies.yaml` lets a refund of up to 50 run;")
             say("a larger one waits for a person, and so does every e-mail.")
-            say(f"Database: `{NAME}` on {where}. Mail: {smtp_url}.")
+            say(f"Database: `{NAME}` on {where}. Mail: {smtp_url}")
             variables = {DATABASE_URL: database_url, SMTP_URL: smtp_url, MAIL_FROM: SENDER}
             _play(Hitl(attended=decisions is None, **variables), runtime, decisions)
+            history = runtime.history(THREAD)
             new = [one for one in refunds(database_url) if one not in seeded]
-            _conclude(runtime, new, mails(mailbox))
+            found = effects(new, mails(mailbox))
+            once_each(found, history)
+            say("\nWhat came of it, in the record as in the database and the mailbox:")
+            for line in outcome(found, history, runtime.waiting(THREAD)):
+                say(f"  {line}")
     finally:
         close_shared()
-    say("\nSee all that happened:")
+    say("\nEverything that happened, in order:")
     say(f"  {DATABASE_URL}={shlex.quote(database_url)} hitl history {THREAD}")
 
 
@@ -77,27 +82,3 @@ def _play(hitl: Hitl, runtime: Runtime, decisions: Decisions | None) -> None:
                 ends=[_DONE, _WAITING],
             )
     hitl("list")
-
-
-def _conclude(runtime: Runtime, new: Sequence[Refund], sent: Sequence[Mail]) -> None:
-    """Compare what is there with what the record says was done, and tell it."""
-    there = {one.refund_id: f"refund of {one.amount} {one.currency} for {one.order_id}" for one in new}
-    mail = {one.message_id: f"e-mail to {one.to}: {one.subject}" for one in sent}
-    entries = runtime.history(THREAD)
-    _check("refunds in the database", [one.refund_id for one in new], _done(entries, "refund_id"))
-    _check("e-mails in the mailbox", [one.message_id for one in sent], _done(entries, "message_id"))
-    say("\nIn the database and in the mailbox is what the record says was done:")
-    decided = {one["call_id"]: one["body"] for one in entries if one["kind"] == "decision"}
-
-
-def _done(entries: Sequence[dict[str, Any]], key: str) -> list[Any]:
-    """Return what the results of the calls that succeeded have under a key."""
-    results = [
-        json.loads(one["body"]["result"]["content"]) for one in entries if one["kind"] == "succeeded"
-    ]
-    return [one[key] for one in results if key in one]
-
-
-def _check(what: str, there: Sequence[Any], recorded: Sequence[Any]) -> None:
-    if sorted(there) != sorted(recorded) or len(set(there)) != len(there):
-        raise DemoFailed(f"the {what} are {list(there)}, the record says {list(recorded)}")

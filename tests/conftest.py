@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -32,7 +33,13 @@ def server_url() -> Iterator[str]:
     # short: a socket's path has at most 107 characters
     folder = Path(tempfile.mkdtemp(prefix="hitl-"))
     try:
-        yield start(folder / "pg")
+        url = start(folder / "pg")
+        with psycopg.connect(url, autocommit=True) as connection:
+            # nothing here outlives the run: a test that wants a durable server starts its own
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("ALTER SYSTEM SET full_page_writes = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield url
     finally:
         stop(folder / "pg")
         shutil.rmtree(folder, ignore_errors=True)
@@ -66,13 +73,54 @@ def template(server_url: str) -> Iterator[str]:
         connection.execute(f'DROP DATABASE IF EXISTS "{TEMPLATE}" WITH (FORCE)')
 
 
+EMPTIED = """
+SET session_replication_role = replica;
+DELETE FROM hitl.policy; DELETE FROM hitl.judgement; DELETE FROM hitl.review_request;
+DELETE FROM hitl.decision; DELETE FROM hitl."grant"; DELETE FROM hitl.attempt;
+DELETE FROM hitl.record; DELETE FROM checkpoints; DELETE FROM checkpoint_blobs;
+DELETE FROM checkpoint_writes;
+"""
+
+FOREIGN = """
+SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname NOT IN ('hitl', 'information_schema') AND n.nspname NOT LIKE 'pg_%'
+    AND c.relname NOT LIKE 'checkpoint%'
+"""
+
+
+@dataclass
+class Clones:
+    """Databases cloned from the template; cloning one takes longer than most tests."""
+
+    make: Callable[[], str]
+    free: list[str] = field(default_factory=list)
+
+    def take(self) -> str:
+        return self.free.pop() if self.free else self.make()
+
+    def give_back(self, url: str) -> None:
+        """Empty a database for the next test; one that holds foreign tables is left alone."""
+        with psycopg.connect(url, autocommit=True) as connection:
+            (foreign,) = connection.execute(FOREIGN).fetchone() or (1,)
+            if not foreign:
+                connection.execute(EMPTIED)
+                self.free.append(url)
+
+
+@pytest.fixture(scope="session")
+def clones(server_url: str, template: str) -> Iterator[Clones]:
+    with contextlib.ExitStack() as stack:
+        yield Clones(lambda: stack.enter_context(created(server_url, template)))
+
+
 @pytest.fixture
-def database_url(server_url: str, template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A migrated database of this test alone, also the one that the environment names."""
-    with created(server_url, template) as url:
-        monkeypatch.setenv("HITL_DATABASE_URL", url)
-        yield url
-        shared.close_shared()
+def database_url(clones: Clones, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A migrated, empty database of this test alone, also the one that the environment names."""
+    url = clones.take()
+    monkeypatch.setenv("HITL_DATABASE_URL", url)
+    yield url
+    shared.close_shared()
+    clones.give_back(url)
 
 
 @pytest.fixture

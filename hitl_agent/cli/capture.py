@@ -10,17 +10,32 @@ from typing import TextIO
 
 from hitl_agent.cli import output
 
+_MARK = "  | "
+"""Begins each line, so that none passes for one of ours."""
+
 
 class _Escaped(io.TextIOBase):
     """Writes to another stream with everything unprintable made visible."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._begun = False
 
     def write(self, text: str) -> int:
         """Write text."""
-        self._stream.write(output.safe_lines(text))
+        for index, part in enumerate(text.split("\n")):
+            if index:
+                self._stream.write("\n")
+                self._begun = False
+            if part:
+                self._stream.write(output.safe(part) if self._begun else _MARK + output.safe(part))
+                self._begun = True
         return len(text)
+
+    def end(self) -> None:
+        """End a line that was begun."""
+        if self._begun:
+            self.write("\n")
 
     def flush(self) -> None:
         """Flush the stream behind."""
@@ -42,9 +57,10 @@ def captured() -> Iterator[None]:
         yield
         return
     output.out.file, output.err.file = stdout or io.StringIO(), stderr
-    sys.stdout = sys.stderr = _Escaped(stderr)
+    sys.stdout = sys.stderr = escaped = _Escaped(stderr)
     try:
         yield
     finally:
+        escaped.end()
         sys.stdout, sys.stderr = stdout, stderr
         output.out._file = output.err._file = None  # noqa: SLF001  back to whatever sys has

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from hitl_agent.cli import output
 from hitl_agent.cli.capture import captured
-from hitl_agent.cli.views import next_step, print_waiting
+from hitl_agent.cli.views import next_steps, print_waiting
 from hitl_agent.errors import ConfigurationError
 from hitl_agent.project import find_project
 from hitl_agent.runtime import Graph, Runtime, ThreadView
@@ -65,22 +65,18 @@ def conclude(view: ThreadView, *, json_: bool) -> None:
     """Say where the thread stands and end with the status that tells it."""
     thread = view.thread
     status = {"done": output.DONE, "waiting": output.WAITING}.get(thread.status, output.FAILED)
-    next_ = next_step(view)
+    steps = next_steps(view)
     if json_:
         output.print_json(view.to_json())
     elif view.waiting:
         print_waiting(view.waiting)
-        next_ = output.command("show", thread.thread_id)
-        output.hint(f"next: {next_} | {output.command('approve', thread.thread_id)} | hitl review")
+        steps = [output.command(name, thread.thread_id) for name in ("show", "approve")]
+        steps.append("hitl review")
     if status == output.FAILED:
-        output.fail(
-            f"the thread failed: {thread.error}" if thread.error else "the thread stopped halfway",
-            next_,
-            status,
-            json_=json_,
-        )
-    if not json_ and not view.waiting and next_:
-        output.hint(f"next: {next_}")
+        why = f"the thread failed: {thread.error}" if thread.error else "the thread stopped halfway"
+        output.fail(why, steps[0], status, json_=json_)
+    if not json_:
+        output.next_hint(steps)
     raise typer.Exit(status)
 
 

@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from hitl_agent.errors import ConfigurationError, HitlError, InvalidDecision
+from hitl_agent.errors import ConfigurationError, DocumentError, HitlError, InvalidDecision
 from hitl_agent.review.rendering import visible
 
 DONE, FAILED, USAGE, WAITING, INTERRUPTED = 0, 1, 2, 3, 130
@@ -84,6 +84,12 @@ def hint(text: str) -> None:
     err.print(Text(text, style="dim"), soft_wrap=True)
 
 
+def next_hint(commands: Sequence[str]) -> None:
+    """Print the commands that may be typed next, one a line."""
+    for index, one in enumerate(commands):
+        hint(f"{'     ' if index else 'next:'} {one}")
+
+
 def problem(text: object) -> None:
     """Print what is wrong to stderr."""
     err.print(Text(f"error: {safe_lines(text, indent=7)}", style="red"), soft_wrap=True)
@@ -99,12 +105,11 @@ def command(name: str, thread_id: str, **options: str) -> str:
 
     Call ids come from the model: unquoted, one could smuggle a command of its own.
     """
-    words = ["hitl", name]
-    for option, value in options.items():
-        words += [f"--{option}", _shell_word(value)]
+    given = [word for one in options.items() for word in (f"--{one[0]}", _shell_word(one[1]))]
+    thread = [_shell_word(thread_id)]
     if thread_id.startswith("-"):
-        words.append("--")
-    return " ".join((*words, _shell_word(thread_id)))
+        return " ".join(("hitl", name, *given, "--", *thread))
+    return " ".join(("hitl", name, *thread, *given))
 
 
 def _shell_word(text: str) -> str:
@@ -166,7 +171,7 @@ def reported(*, json_: bool) -> Iterator[Report]:
         yield report
     except HitlError as error:
         status = USAGE if isinstance(error, ConfigurationError | InvalidDecision) else FAILED
-        fail(error.message, report.next(error.hint), status, json_=json_)
+        fail(error.message, report.next(error.hint or _hint(error)), status, json_=json_)
     except KeyboardInterrupt:
         fail("stopped", report.next(), INTERRUPTED, json_=json_)
     except (typer.Exit, typer.Abort, typer.BadParameter):
@@ -176,6 +181,13 @@ def reported(*, json_: bool) -> Iterator[Report]:
             err.print(Text(safe_lines(traceback.format_exc())), soft_wrap=True)
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         fail(text, report.next("HITL_DEBUG=1 shows where"), FAILED, json_=json_)
+
+
+def _hint(error: HitlError) -> str:
+    """Say what to do about an error that does not say it."""
+    if isinstance(error, DocumentError):
+        return f"correct `{error.file}` and run the command again"
+    return "correct it and run the command again; `hitl --help` shows the commands"
 
 
 def fail(message: str, next_: str | None, status: int, *, json_: bool) -> NoReturn:

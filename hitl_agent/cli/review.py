@@ -75,7 +75,7 @@ class _Round:
 
     def next(self) -> ReviewRequest | None:
         """Show what to decide next: first what the thread at hand still asks, then the rest."""
-        from hitl_agent.cli.views import print_field, print_request
+        from hitl_agent.cli.views import print_field, print_request, print_text
 
         new = [one for one in self.waiting() if one.request_id not in self._seen]
         here = [one for one in new if one.thread_id == self._thread_id]
@@ -89,7 +89,7 @@ class _Round:
                 output.line(more, style="dim")
                 print_field("thread", request.thread_id)
                 print_field("graph", request.graph)
-                print_field("task", request.task)
+                print_text("task", request.task)
                 print_request(request)
         return request
 

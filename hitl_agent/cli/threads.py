@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -19,9 +20,13 @@ from hitl_agent.cli.options import (
     ToolOption,
     use_database,
 )
+from hitl_agent.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from hitl_agent.review import ReviewRequest
+
+_HISTORY_LIMIT = 400
+"""Characters of a line of history; `--json` has it all."""
 
 _WATCH_SECONDS = 2.0
 
@@ -90,7 +95,7 @@ def show(
 
     Example: hitl show 7f3c --json
     """
-    from hitl_agent.cli.views import next_step, print_thread
+    from hitl_agent.cli.views import next_steps, print_thread
     from hitl_agent.runtime import Runtime
 
     with output.reported(json_=json_):
@@ -101,8 +106,7 @@ def show(
             output.print_json(view.to_json())
             return
         print_thread(view)
-        if next_ := next_step(view):
-            output.hint(f"next: {next_}")
+        output.next_hint(next_steps(view))
 
 
 def history(
@@ -129,8 +133,8 @@ def history(
                 what = f"step {one['step']} ({one['source']})"
             else:
                 what = f"{one['call_id']} {_told(one['body'])}"
-            kind = output.safe(one["kind"])
-            output.line(f"{output.safe(one['at'])[:23]}  {kind:<15} {output.safe(what)}")
+            kind, what = output.safe(one["kind"]), output.safe(what, limit=_HISTORY_LIMIT)
+            output.line(f"{output.safe(one['at'])[:23]}  {kind:<15} {what}".rstrip())
 
 
 def graph(graph_name: GraphArgument, json_: JsonOption = False) -> None:
@@ -143,11 +147,17 @@ def graph(graph_name: GraphArgument, json_: JsonOption = False) -> None:
 
     with output.reported(json_=json_):
         with captured():
-            mermaid = find_project().load(graph_name).compile().get_graph().draw_mermaid()
+            builder = find_project().load(graph_name)
+            try:
+                mermaid = builder.compile().get_graph().draw_mermaid()
+            except ValueError as error:
+                raise ConfigurationError(
+                    f"graph `{graph_name}` cannot be compiled: {error}", hint="correct the graph"
+                ) from error
         if json_:
             output.print_json({"graph": graph_name, "mermaid": mermaid})
         else:
-            output.line(output.safe_lines(mermaid))
+            output.line(output.safe_lines(mermaid.strip().expandtabs(4)))
 
 
 def _told(body: dict[str, object]) -> str:
@@ -161,9 +171,9 @@ def _told(body: dict[str, object]) -> str:
         body.get("message"),
         body.get("problem"),
         body.get("tool"),
-        body.get("args"),
+        json.dumps(body["args"], ensure_ascii=False) if body.get("args") else None,
     ]
     result = body.get("result")
     if isinstance(result, dict):
-        told.append(str(result.get("content"))[:120])
+        told.append(str(result.get("content")))
     return " ".join(str(one) for one in told if one)

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len, set_cell_size
 
 from hitl_agent.cli.output import (
     age,
@@ -29,48 +28,72 @@ if TYPE_CHECKING:
 _LABEL = 11
 """Width of the labels of a page."""
 
-_TABLE_WIDTH = 120
-"""Columns that the table needs; a narrower terminal gets a few lines for each call."""
+_COLUMNS = ("DUE", "WAITS", "THREAD", "CALL", "TOOL", "GRAPH", "ARGUMENTS", "WHY")
+
+_LEAST = 25
+"""Columns that arguments and reasons each need; with less there is no table."""
+
+_NAME = 40
+"""Columns that a name may take in the table; `hitl show` has it whole."""
 
 
 def print_waiting(waiting: Sequence[ReviewRequest]) -> None:
     """Print what waits, in the order given: a line each, or a few where there is little room."""
-    if width() >= _TABLE_WIDTH:
-        _print_table(waiting)
-    else:
+    if not _print_table(waiting):
         for index, one in enumerate(waiting):
             if index:
                 line("")
             _print_card(one)
 
 
-def _print_table(waiting: Sequence[ReviewRequest]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("DUE", "WAITS", "THREAD", "CALL", "TOOL", "GRAPH"):
-        table.add_column(name, overflow="fold", no_wrap=name in ("DUE", "WAITS", "THREAD"))
-    for name in ("ARGUMENTS", "WHY"):
-        table.add_column(name, overflow="ellipsis", no_wrap=True)
-    for one in waiting:
-        cells = (
+def _print_table(waiting: Sequence[ReviewRequest]) -> bool:
+    """Print a table; False when arguments and reasons would have no room beside the rest."""
+    rows = [_COLUMNS]
+    rows += [
+        (
             _due(one.due_at),
             age(one.created_at),
             safe(one.thread_id),
-            safe(one.call.call_id),
-            safe(one.call.tool),
-            safe(one.graph),
+            safe(one.call.call_id, limit=_NAME),
+            safe(one.call.tool, limit=_NAME),
+            safe(one.graph, limit=_NAME),
             short_args(dict(one.call.args), limit=200),
             safe("; ".join(one.verdict.reasons), limit=200),
         )
-        table.add_row(*(Text(cell) for cell in cells))
-    out.print(table, width=width(), crop=False)
+        for one in waiting
+    ]
+    wanted = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    free = width() - sum(wanted[:-2]) - 2 * (len(wanted) - 1)
+    if out.is_terminal and sum(wanted[-2:]) > free:  # ids stay whole, the rest shares what is left
+        if free < 2 * _LEAST:
+            return False
+        wanted[-2] = min(wanted[-2], max(free - wanted[-1], free // 2))
+        wanted[-1] = min(wanted[-1], free - wanted[-2])
+    for index, row in enumerate(rows):
+        cells = [_fitted(cell, size) for cell, size in zip(row, wanted, strict=True)]
+        line("  ".join(cells).rstrip(), style="bold" if index == 0 else None)
+    return True
+
+
+def _fitted(cell: str, size: int) -> str:
+    """Return a cell in as many columns of the terminal: padded, or cut with a sign that it is."""
+    return (
+        set_cell_size(cell, size) if cell_len(cell) <= size else f"{set_cell_size(cell, size - 1)}…"
+    )
 
 
 def _print_card(one: ReviewRequest) -> None:
-    args = short_args(dict(one.call.args), limit=max(20, width() - len(safe(one.call.tool)) - 1))
-    line(f"{safe(one.call.tool)} {args}", style="bold")
-    line(f"  thread {safe(one.thread_id)}  call {safe(one.call.call_id)}")
-    line(f"  graph {safe(one.graph)}  waits {age(one.created_at)}  due {_due(one.due_at)}")
-    line(f"  {safe('; '.join(one.verdict.reasons), limit=max(20, width() - 2))}", style="yellow")
+    tool = safe(one.call.tool, limit=_NAME)
+    room = width() - 2
+    line(
+        f"{tool} {short_args(dict(one.call.args), limit=max(_LEAST, room - len(tool)))}",
+        style="bold",
+    )
+    line(f"  thread {safe(one.thread_id)}  call {safe(one.call.call_id, limit=_NAME)}")
+    line(
+        f"  graph {safe(one.graph, limit=_NAME)}  waits {age(one.created_at)}  due {_due(one.due_at)}"
+    )
+    line(f"  {safe('; '.join(one.verdict.reasons), limit=max(_LEAST, room))}", style="yellow")
 
 
 def print_request(one: ReviewRequest) -> None:
@@ -86,7 +109,8 @@ def print_request(one: ReviewRequest) -> None:
     for reason in one.verdict.reasons:
         line(f"    - {safe(reason)}")
     if one.claim:
-        print_field("claim", f"{one.claim} (the planner's own words, not checked)")
+        print_field("claim", "the planner's own words, not checked:")
+        print_text("", one.claim)
     if one.problem:
         print_field("problem", f"the last answer was refused: {one.problem}", style="red")
     if one.revision > 1:
@@ -106,7 +130,12 @@ def print_results(results: Sequence[dict[str, Any]]) -> None:
 
 
 def print_field(name: str, text: str, *, style: str | None = None) -> None:
-    """Print a labelled line; further lines of the text stand below it, indented."""
+    """Print a labelled line."""
+    line(f"{name:<{_LABEL}}{safe(text)}".rstrip(), style=style)
+
+
+def print_text(name: str, text: str, *, style: str | None = None) -> None:
+    """Print a labelled text; its further lines stand below the first, indented."""
     line(f"{name:<{_LABEL}}{safe_lines(text, indent=_LABEL)}".rstrip(), style=style)
 
 
@@ -117,15 +146,15 @@ def print_thread(view: ThreadView) -> None:
     print_field("graph", thread.graph or "not known")
     print_field("status", thread.status, style="bold")
     if thread.error:
-        print_field("error", thread.error, style="red")
+        print_text("error", thread.error, style="red")
     if view.task:
-        print_field("task", view.task)
+        print_text("task", view.task)
     if view.results:
         print_field("so far", "")
         print_results(view.results)
     final = view.to_json().get("final")
     if isinstance(final, str) and final and final != thread.error:
-        print_field("answer", final)
+        print_text("answer", final)
     for one in view.waiting:
         line("")
         print_request(one)
@@ -136,28 +165,28 @@ def print_thread(view: ThreadView) -> None:
             print_field("asks", short_args(_plain(interrupt.value), limit=4000))
 
 
-def next_step(view: ThreadView) -> str | None:
-    """Return the command to type next, or None when there is nothing left to do."""
+def next_steps(view: ThreadView) -> list[str]:
+    """Return the commands that may be typed next; none when there is nothing left to do."""
     thread = view.thread
     match thread.status:
         case "waiting" if view.waiting:
             one = view.waiting[0]
             options = {"call": one.call.call_id} if len(view.waiting) > 1 else {}
             allowed = one.verdict.allowed_decisions
-            return " | ".join(
+            return [
                 command(name, thread.thread_id, **options)
                 + (" --reason TEXT" if name == "respond" else "")
                 for name in ("approve", "reject", "edit", "respond")
                 if name in allowed
-            )
+            ]
         case "waiting":
-            return command("resume", thread.thread_id) + " --payload '{\"resume\": ...}'"
+            return [command("resume", thread.thread_id) + " --payload '{\"resume\": ...}'"]
         case "done":
-            return None
+            return []
         case "failed" if _ended(view):
-            return command("history", thread.thread_id)
+            return [command("history", thread.thread_id)]
         case _:
-            return command("resume", thread.thread_id)
+            return [command("resume", thread.thread_id)]
 
 
 def _ended(view: ThreadView) -> bool:

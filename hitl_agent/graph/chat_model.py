@@ -100,6 +100,11 @@ class ChatModelPlanner:
             if model not in self._named:
                 self._named[model] = _named_model(model, self._options)
             model = self._named[model]
+        if not isinstance(model, Runnable):
+            raise ConfigurationError(
+                f"a thread names its model by text, this one by `{type(model).__name__}`: no chat model",
+                hint="name one like `openai:gpt-5`",
+            )
         if not tools:
             return model
         try:

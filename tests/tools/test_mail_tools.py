@@ -35,7 +35,7 @@ class Inbox:
 
     def authenticate(self, _server, _session, _envelope, _mechanism, data):
         self.logins.append((data.login, data.password))
-        return AuthResult(success=data.password == b"p@ss/word")
+        return AuthResult(success=data.password == b"p@ss/word", handled=False)
 
     def message(self):
         [envelope] = self.envelopes

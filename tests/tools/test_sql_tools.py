@@ -265,13 +265,16 @@ def test_a_refusal_at_commit_is_reported(execute, database):
         execute("UPDATE t SET parent = 99")
 
 
-def test_a_connection_lost_at_commit_is_said_to_be_in_doubt(execute, monkeypatch):
-    def lost(self):
-        self.close()
-        raise psycopg.OperationalError("server closed the connection unexpectedly")
-
-    monkeypatch.setattr(psycopg.Connection, "commit", lost)
-    monkeypatch.setattr(psycopg.Connection, "broken", property(lambda _: True))
+def test_a_connection_lost_at_commit_is_said_to_be_in_doubt(execute, database):
+    """A deferred trigger runs within COMMIT; this one ends its own server process."""
+    database.execute(
+        """CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS
+        $f$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $f$"""
+    )
+    database.execute(
+        """CREATE CONSTRAINT TRIGGER die AFTER DELETE ON t DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION die()"""
+    )
     with pytest.raises(ToolException, match="it is not known whether the change"):
         execute("DELETE FROM t")
 

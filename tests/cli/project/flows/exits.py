@@ -1,0 +1,1 @@
+raise SystemExit("no key\x1b[31m")

@@ -1,0 +1,1 @@
+raise RuntimeError("no key\x1b[31m\nstatus     done")
