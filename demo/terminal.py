@@ -14,7 +14,9 @@ from hitl_agent.errors import HitlError
 ROOT = Path(__file__).parent.parent
 
 _TIMEOUT = 60.0
-_COLUMNS = "120"
+
+_PLAIN_TERMINAL = {"TTY_COMPATIBLE": "1", "TERM": "dumb", "COLUMNS": "100", "LINES": "25"}
+"""Variables by which a program prints for a terminal of that size, without colours."""
 
 
 class DemoFailed(HitlError):
@@ -31,14 +33,15 @@ class Hitl:
     """Runs `hitl` commands, each a process of its own, and shows them as typed.
 
     Args:
-        attended: whether a person sits at the terminal.
+        attended: whether a person sits at the terminal; else what is printed looks the same
+            everywhere.
         environment: variables for the processes, besides this one's own.
     """
 
     def __init__(self, *, attended: bool, **environment: str) -> None:
         self._environment = os.environ | environment
         if not attended:
-            self._environment["COLUMNS"] = _COLUMNS
+            self._environment |= _PLAIN_TERMINAL
 
     def __call__(
         self, *arguments: str, ends: Collection[int] = (0,), timeout: float | None = _TIMEOUT

@@ -7,11 +7,11 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import typer
 
 from hitl_agent.calls import clean_text
 from hitl_agent.cli import output
@@ -87,7 +87,7 @@ def decision(request: ReviewRequest) -> Decision | str:
                 return word
             if word in offered.values():
                 return _answer(word, request)
-        except typer.Abort:
+        except EOFError:
             output.err.print()
             return "quit"
         except HitlError as error:
@@ -99,23 +99,45 @@ def decision(request: ReviewRequest) -> Decision | str:
 def _answer(word: str, request: ReviewRequest) -> Decision:
     match word:
         case "approve":
-            return Approve(_line("reason, or nothing", default=""))
+            return Approve(_line("reason, or nothing"))
         case "reject":
-            return Reject(_line("reason, or nothing", default=""))
+            return Reject(_line("reason, or nothing"))
         case "respond":
-            return Respond(_line("answer to the planner"))
+            return Respond(_line("answer to the planner", needed=True))
         case _:
             return Edit(edited(request))
 
 
-def _line(prompt: str, default: str | None = None) -> str:
-    """Ask for one line of text that can be stored."""
+def _line(prompt: str, *, needed: bool = False) -> str:
+    """Ask for one line of text that can be stored.
+
+    Raises:
+        EOFError: there is nothing more to read.
+        InvalidDecision: the text cannot be used.
+    """
     try:
-        text = str(typer.prompt(prompt, default=default, show_default=False, err=True))
+        text = _typed(f"{prompt}: ")
     except UnicodeDecodeError as error:
         raise InvalidDecision("what was typed is not UTF-8") from error
     if clean_text(text) != text:
         raise InvalidDecision("what was typed has characters that cannot be stored")
     if len(text) > MAX_MESSAGE:
         raise InvalidDecision(f"{len(text):,} characters were typed; at most {MAX_MESSAGE:,}")
+    if needed and not text.strip():
+        raise InvalidDecision("an answer needs a text")
     return text
+
+
+def _typed(prompt: str) -> str:
+    """Read a line; the prompt never gets into output that is not a terminal."""
+    if sys.stdin is None:
+        raise EOFError
+    if sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty():
+        with suppress(ImportError):
+            import readline  # noqa: F401  gives `input` its line editing
+        return input(prompt)
+    output.err.print(prompt, end="", soft_wrap=True)
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.rstrip("\r\n")

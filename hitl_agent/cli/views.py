@@ -77,9 +77,8 @@ def _print_table(waiting: Sequence[ReviewRequest]) -> bool:
 
 def _fitted(cell: str, size: int) -> str:
     """Return a cell in as many columns of the terminal: padded, or cut with a sign that it is."""
-    return (
-        set_cell_size(cell, size) if cell_len(cell) <= size else f"{set_cell_size(cell, size - 1)}…"
-    )
+    short = cell_len(cell) <= size
+    return set_cell_size(cell, size) if short else f"{set_cell_size(cell, size - 1)}…"
 
 
 def _print_card(one: ReviewRequest) -> None:
@@ -90,9 +89,8 @@ def _print_card(one: ReviewRequest) -> None:
         style="bold",
     )
     line(f"  thread {safe(one.thread_id)}  call {safe(one.call.call_id, limit=_NAME)}")
-    line(
-        f"  graph {safe(one.graph, limit=_NAME)}  waits {age(one.created_at)}  due {_due(one.due_at)}"
-    )
+    graph = safe(one.graph, limit=_NAME)
+    line(f"  graph {graph}  waits {age(one.created_at)}  due {_due(one.due_at)}")
     line(f"  {safe('; '.join(one.verdict.reasons), limit=max(_LEAST, room))}", style="yellow")
 
 

@@ -102,7 +102,7 @@ class ChatModelPlanner:
             model = self._named[model]
         if not isinstance(model, Runnable):
             raise ConfigurationError(
-                f"a thread names its model by text, this one by `{type(model).__name__}`: no chat model",
+                f"`{type(model).__name__}` is no chat model, nor the name of one",
                 hint="name one like `openai:gpt-5`",
             )
         if not tools:
@@ -180,7 +180,9 @@ def _told(messages: Sequence[BaseMessage], tools: Collection[str]) -> Iterator[B
                 for bad in message.invalid_tool_calls
             ),
         ]
-        sent = [one if one["name"] in tools else {**one, "name": _name(one["name"])} for one in calls]
+        sent = [
+            one if one["name"] in tools else {**one, "name": _name(one["name"])} for one in calls
+        ]
         yield message.model_copy(update={"tool_calls": sent, "invalid_tool_calls": []})
         for one in calls:
             if one["id"] not in answered:
@@ -207,7 +209,9 @@ def _named_model(name: str, options: dict[str, Any]) -> BaseChatModel:
             hint="name it like `openai:gpt-5` and set the provider's API key",
         ) from error
     if not isinstance(model, BaseChatModel):
-        raise ConfigurationError(f"`{name}` names no chat model", hint="name one like `openai:gpt-5`")
+        raise ConfigurationError(
+            f"`{name}` names no chat model", hint="name one like `openai:gpt-5`"
+        )
     return model
 
 
@@ -219,7 +223,7 @@ def _failed(error: Exception) -> PlannerError:
 
 
 def _reason(error: Exception) -> str:
-    """Return an error's text on one line, without the values that pydantic repeats: a key may be one."""
+    """Return an error's text on one line, without the values pydantic repeats: one may be a key."""
     if isinstance(error, ValidationError):
         text = "; ".join(one["msg"] for one in error.errors(include_input=False))
     else:

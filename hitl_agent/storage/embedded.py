@@ -48,7 +48,7 @@ def running(pgdata: Path) -> str | None:
     try:
         lines = (pgdata / "postmaster.pid").read_text("utf-8").splitlines()
         pid, port, socket_dir, host, status = int(lines[0]), lines[3], lines[4], lines[5], lines[7]
-    except (FileNotFoundError, IndexError, ValueError):
+    except (OSError, IndexError, ValueError):
         return None
     if status.strip() != "ready" or not _alive(pid):
         return None
@@ -68,7 +68,12 @@ def stop(pgdata: Path) -> bool:
 def _alive(pid: int) -> bool:
     import psutil  # type: ignore[import-untyped]  # noqa: PLC0415  comes with the extra
 
-    return bool(psutil.pid_exists(pid))
+    try:
+        process = psutil.Process(pid)
+        # a killed server may linger as a zombie, and its number may be somebody else's by now
+        return "postgres" in process.name() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _import() -> Any:

@@ -93,7 +93,8 @@ class Hitl:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A user's project, as the working directory."""
     path = tmp_path / "project"
-    shutil.copytree(PROJECT, path)
+    shutil.copytree(PROJECT, path, ignore=shutil.ignore_patterns("__pycache__"))
+    (path / "flows" / "half_written.py").write_text("graph = (")
     monkeypatch.chdir(path)
     monkeypatch.setenv("EFFECTS", str(path / "effects.log"))
     monkeypatch.setenv("HITL_REVIEWER", "ana")

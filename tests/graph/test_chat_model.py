@@ -26,7 +26,6 @@ from hitl_agent import (
 )
 from hitl_agent.errors import ConfigurationError, NothingWaiting, PlannerError
 from hitl_agent.policy import parse_policy
-from tests.conftest import created
 from tests.support.chat_server import BreakOff, Call, Fail, Hang, Raw, Say, chat_server
 
 POLICY = """
@@ -36,13 +35,6 @@ tools:
   refund_order: {effect: write, max_auto_approve_amount: 50}
   cancel_order: {effect: irreversible}
 """
-
-
-@pytest.fixture(scope="module")
-def database_url(server_url, template):
-    """One database for all of them: each test has threads of its own."""
-    with created(server_url, template) as url:
-        yield url
 
 
 class Desk:
@@ -82,9 +74,7 @@ class Desk:
         return self.graph.invoke(self.runtime.start_input(task), self.config)
 
     def resume(self):
-        return self.graph.invoke(
-            self.runtime.resume_input(self.graph, self.thread_id), self.config
-        )
+        return self.graph.invoke(self.runtime.resume_input(self.graph, self.thread_id), self.config)
 
     def decide(self, call_id, decision, reviewer="ann"):
         request = self.runtime.request(self.thread_id, call_id)
@@ -100,7 +90,12 @@ class Desk:
 
 
 def options(server, **more):
-    return {"base_url": server.base_url, "api_key": "sk-test", "timeout": 5, "max_retries": 0} | more
+    return {
+        "base_url": server.base_url,
+        "api_key": "sk-test",
+        "timeout": 5,
+        "max_retries": 0,
+    } | more
 
 
 def by_name(server, **more):
@@ -317,11 +312,14 @@ MALFORMED = {
     "NaN": ('{"order_id": "A-1", "amount": NaN}', "malformed"),
     "infinity": ('{"order_id": "A-1", "amount": -Infinity}', "malformed"),
     "an integer beyond 2^53": ('{"order_id": "A-1", "amount": 1180591620717411303424}', "2^53"),
-    "an integer of 5,000 digits": ('{"order_id": "A-1", "amount": 1' + "0" * 5000 + "}", "malformed"),
+    "an integer of 5,000 digits": (
+        '{"order_id": "A-1", "amount": 1' + "0" * 5000 + "}",
+        "malformed",
+    ),
     "NUL": ('{"order_id": "A\\u0000", "amount": 2}', "NUL"),
     "a lone surrogate": ('{"order_id": "A\\ud800", "amount": 2}', "surrogate"),
     "nested too deep": ('{"order_id": "A-1", "amount": ' + "[" * 40 + "]" * 40 + "}", "nested"),
-    "nested far too deep": ('{"order_id": ' + "[" * 9000 + "]" * 9000 + "}", "malformed"),
+    "nested far too deep": ('{"order_id": ' + "[" * 3000 + "]" * 3000 + "}", "malformed"),
     "a missing argument": ('{"order_id": "A-1"}', "do not fit"),
     "an argument of the wrong type": ('{"order_id": "A-1", "amount": "two"}', "do not fit"),
     "an argument that is not there": ('{"order_id": "A-1", "amount": 2, "to": "me"}', "do not fit"),
@@ -461,16 +459,16 @@ def test_a_model_that_fails_fails_the_thread_and_resuming_asks_it_again(
 
 
 def test_a_model_that_fails_after_an_approved_call_does_not_run_the_call_again(database_url):
-    with chat_server(Say(calls=[LARGE]), Fail(500), DONE) as server:
-        with desk_of(server, database_url) as desk:
-            desk.start()
-            desk.decide("call_large", Approve())
-            with pytest.raises(PlannerError):
-                desk.resume()
+    script = (Say(calls=[LARGE]), Fail(500), DONE)
+    with chat_server(*script) as server, desk_of(server, database_url) as desk:
+        desk.start()
+        desk.decide("call_large", Approve())
+        with pytest.raises(PlannerError):
             desk.resume()
-            assert desk.status == "done"
-            assert desk.done == [("refund_order", "A-1", 100)]
-            assert server.results()["call_large"].endswith("refunded 100.0")
+        desk.resume()
+        assert desk.status == "done"
+        assert desk.done == [("refund_order", "A-1", 100)]
+        assert server.results()["call_large"].endswith("refunded 100.0")
 
 
 def test_an_error_of_any_length_is_told_in_one_short_line(database_url):
@@ -507,9 +505,9 @@ def test_tokens_arrive_while_the_model_speaks_and_its_calls_are_whole(database_u
         heard = list(desk.graph.stream(resumed, desk.config, stream_mode="messages"))
         results = [part[0] for part in heard if isinstance(part[0], ToolMessage)]
         assert {one.tool_call_id for one in results} == {"call_small", "call_large"}
-        assert "".join(
-            part[0].text for part in heard if isinstance(part[0], AIMessageChunk)
-        ) == ("all is done now")
+        assert "".join(part[0].text for part in heard if isinstance(part[0], AIMessageChunk)) == (
+            "all is done now"
+        )
         assert desk.done == [("refund_order", "A-1", 20), ("refund_order", "A-1", 100)]
         assert type(desk.graph.get_state(desk.config).values["messages"][1]) is AIMessage
 
@@ -555,16 +553,13 @@ def test_a_run_can_be_awaited_and_resumed_with_a_bare_command(database_url):
             assert desk.done == [("refund_order", "A-1", 20), ("refund_order", "A-1", 100)]
         results = server.results()
         assert results["call_large"] == "[approved by a reviewer]\nrefunded 100.0"
-        assert results["call_cancel"] == (
-            "rejected by a reviewer, the call was not run: keep it"
-        )
+        assert results["call_cancel"] == ("rejected by a reviewer, the call was not run: keep it")
 
 
 def test_tokens_and_calls_arrive_over_an_async_stream_too(database_url):
     async def run(desk, given):
         return [
-            part[0]
-            async for part in desk.graph.astream(given, desk.config, stream_mode="messages")
+            part[0] async for part in desk.graph.astream(given, desk.config, stream_mode="messages")
         ]
 
     cut = Call("refund_order", '{"order_id": "A-1", "amount": 10', "call_cut")

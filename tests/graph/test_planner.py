@@ -76,7 +76,12 @@ calls = st.fixed_dictionaries(
     {"name": names, "args": arguments, "id": ids}, optional={"type": st.just("tool_call")}
 )
 bad_calls = st.fixed_dictionaries(
-    {"name": names, "args": st.one_of(texts, st.none(), values), "id": ids, "error": st.one_of(texts, st.none())}
+    {
+        "name": names,
+        "args": st.one_of(texts, st.none(), values),
+        "id": ids,
+        "error": st.one_of(texts, st.none()),
+    }
 )
 blocks = st.one_of(
     texts,
@@ -201,10 +206,17 @@ def check_admission(message: AIMessage, database) -> None:
 @given(
     st.lists(
         st.builds(
-            lambda call_id, args: {"name": "refund", "args": args, "id": call_id, "type": "tool_call"},
+            lambda call_id, args: {
+                "name": "refund",
+                "args": args,
+                "id": call_id,
+                "type": "tool_call",
+            },
             st.uuids().map(str),
             st.dictionaries(
-                st.text(st.characters(exclude_characters=NUL, exclude_categories=["Cs"]), max_size=5),
+                st.text(
+                    st.characters(exclude_characters=NUL, exclude_categories=["Cs"]), max_size=5
+                ),
                 st.one_of(st.booleans(), st.integers(1 - 2**53, 2**53 - 1), st.floats(-1e9, 1e9)),
             ),
         ),
@@ -250,7 +262,9 @@ def test_a_call_that_cannot_be_hashed_as_it_stands_becomes_an_invalid_one(args, 
 
 
 def test_what_was_malformed_is_kept_as_json_for_the_planner_to_see():
-    bad = said(tool_calls=[{"name": "refund", "args": {"order": "A-1", "amount": 2**60}, "id": "c"}])
+    bad = said(
+        tool_calls=[{"name": "refund", "args": {"order": "A-1", "amount": 2**60}, "id": "c"}]
+    )
     (invalid,) = admit(bad, []).invalid_tool_calls
     assert json.loads(invalid["args"]) == {"order": "A-1", "amount": 2**60}
 
@@ -302,10 +316,10 @@ def test_token_counts_that_are_none_are_left_out(usage):
 @pytest.mark.parametrize("answer", [None, "text", {"role": "assistant"}, HumanMessage("hi")])
 def test_a_planner_that_returns_no_message_of_its_own_has_no_plan(answer):
     class Odd:
-        def plan(self, state, tools, config):
+        def plan(self, *_):
             return answer
 
-        async def aplan(self, state, tools, config):
+        async def aplan(self, *_):
             return answer
 
     assert isinstance(Odd(), Planner)

@@ -1,8 +1,9 @@
-"""A model that says what it is told to: the chat-completions protocol over real HTTP on loopback."""
+"""A model that says what it is told to, over real HTTP in the chat-completions protocol."""
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -72,7 +73,7 @@ class Hang:
 
 @dataclass(frozen=True)
 class BreakOff:
-    """A stream that ends in the middle of an answer, or no stream at all."""
+    """An answer that ends in the middle, streamed or not."""
 
     say: Say
 
@@ -196,22 +197,24 @@ def protocol_problem(body: dict[str, Any]) -> str | None:
         if waiting:
             return f"{where}: calls {waiting} must be followed by tool messages"
         for call in message.get("tool_calls", []):
-            function = call["function"]
-            if not call["id"] or call["id"] in seen:
-                return f"{where}: the call id {call['id']!r} is missing or used twice"
-            if not function["name"].replace("-", "_").replace("_", "a").isalnum():
-                return f"{where}: the function name {function['name']!r} does not match"
-            if len(function["name"]) > 64 or not function["name"].isascii():
-                return f"{where}: the function name {function['name']!r} does not match"
-            try:
-                fits = isinstance(json.loads(function["arguments"]), dict)
-            except ValueError:
-                fits = False
-            if not fits:
-                return f"{where}: the arguments of {call['id']} are no JSON object"
+            if problem := _call_problem(call, seen):
+                return f"{where}: {problem}"
             seen.add(call["id"])
             waiting.append(call["id"])
     return f"calls {waiting} must be followed by tool messages" if waiting else None
+
+
+def _call_problem(call: dict[str, Any], seen: set[str]) -> str | None:
+    name, text = call["function"]["name"], call["function"]["arguments"]
+    if not call["id"] or call["id"] in seen:
+        return f"the call id {call['id']!r} is missing or used twice"
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+        return f"the function name {name!r} does not match"
+    try:
+        fits = isinstance(json.loads(text), dict)
+    except ValueError:
+        fits = False
+    return None if fits else f"the arguments of {call['id']} are no JSON object"
 
 
 def _text(content: Any) -> str:

@@ -4,9 +4,10 @@ import os
 import time
 from pathlib import Path
 
-from hitl_agent import RunbookPlanner, build_graph
 from langchain_core.tools import StructuredTool
 from pydantic import BaseModel, ConfigDict
+
+from hitl_agent import RunbookPlanner, build_graph
 
 REFUNDS = "not a graph"
 

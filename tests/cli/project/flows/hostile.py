@@ -4,9 +4,10 @@ import logging
 import sys
 from pathlib import Path
 
-from hitl_agent import build_graph
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import StructuredTool
+
+from hitl_agent import build_graph
 
 ESC = "\x1b[31;5mRED\x1b]0;title\x07\x1b[2J\x9b31m"
 BIDI = "\u202eevil\u202c\u2066\u200b\u200d\ufeff\u00ad\U000e0041"

@@ -1,0 +1,56 @@
+"""`hitl list` starts fast: it loads no agent framework."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT
+
+HEAVY = ("langgraph", "langchain_core", "langchain", "openai", "jsonschema", "asyncio.runners")
+
+
+def loaded(hitl, *args: str) -> set[str]:
+    """The modules that a command loads."""
+    code = (
+        "import sys\nfrom hitl_agent.cli import app\n"
+        f"try:\n    app({list(args)!r}, prog_name='hitl')\n"
+        "except SystemExit as end:\n    assert end.code in (0, None), end.code\n"
+        "print(*sorted(sys.modules), sep='\\n', file=sys.stderr)"
+    )
+    done = subprocess.run(
+        (sys.executable, "-c", code),
+        cwd=hitl.folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True,
+        text=True, check=True, timeout=60,
+    )  # fmt: skip
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "args", [("list",), ("list", "--json"), ("--help",), ("list", "--help"), ("db", "status")]
+)
+def test_looking_at_the_list_loads_no_framework(hitl, args):
+    hitl.waits("t")
+    assert {one for one in HEAVY[:5] if one in loaded(hitl, *args)} == set()
+
+
+def test_help_loads_no_database_driver(hitl_bare):
+    assert {"psycopg", "psycopg_pool"}.isdisjoint(loaded(hitl_bare, "--help"))
+
+
+def test_the_list_answers_in_half_a_second_of_work(hitl):
+    """The best of a few, in processor time: the machine may be busy with other things."""
+    hitl.waits("t")
+    spent = []
+    for _ in range(5):
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        ended = hitl.process("list", "--json")
+        after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - start
+        assert len(ended.json) == 2
+        work = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        spent.append(min(work, wall))
+    assert min(spent) < 0.5, spent
