@@ -67,9 +67,7 @@ class Contender:
     def _start(self, _: int) -> tuple[float, dict[str, Any], str]:
         config = {"configurable": {"thread_id": uuid.uuid4().hex, "__pregel_strict_resume": True}}
         begun = time.perf_counter()
-        result = self.graph.invoke(
-            {"messages": [HumanMessage("go")]}, config, durability="sync"
-        )
+        result = self.graph.invoke({"messages": [HumanMessage("go")]}, config, durability="sync")
         return time.perf_counter() - begun, config, result["__interrupt__"][0].id
 
     def _resume(self, one: tuple[dict[str, Any], str]) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
 
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -56,10 +58,22 @@ def new_database() -> str:
                 f"the demo may not create its database `{NAME}`: {error.diag.message_primary}",
                 hint=f"unset {DATABASE_URL}, and it uses the embedded server",
             ) from error
-    return make_conninfo(server, dbname=NAME)
+    return _url(conninfo_to_dict(server))
+
+
+def without_password(database_url: str) -> str:
+    """Return the demo's URL as it may be printed."""
+    parameters = conninfo_to_dict(database_url)
+    return _url({key: value for key, value in parameters.items() if key != "password"})
 
 
 def refunds(database_url: str) -> list[Refund]:
     """Return every refund, oldest first."""
     with connect(database_url) as connection:
         return [Refund(**row) for row in connection.execute(_REFUNDS.read_bytes())]
+
+
+def _url(parameters: Mapping[str, Any]) -> str:
+    """Return how to connect to the demo's database, with the parameters of another."""
+    others = {key: value for key, value in parameters.items() if key != "dbname"}
+    return f"postgresql:///{NAME}?{urlencode(others, quote_via=quote)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from demo.database import NAME, new_database, refunds
+from demo.database import NAME, new_database, refunds, without_password
 from demo.decisions import Decisions
 from demo.mail import mail_server, mails
 from demo.proof import effects, once_each, outcome
@@ -56,7 +56,7 @@ def tell(mailbox: Path, decisions: Decisions | None) -> None:
     finally:
         close_shared()
     say("\nEverything that happened, in order:")
-    say(f"  {DATABASE_URL}={shlex.quote(database_url)} hitl history {THREAD}")
+    say(f"  {DATABASE_URL}={shlex.quote(without_password(database_url))} hitl history {THREAD}")
 
 
 def _play(hitl: Hitl, runtime: Runtime, decisions: Decisions | None) -> None:

@@ -15,9 +15,12 @@ MAX_BYTES = 256 * 1024
 """Largest canonical form of a call's arguments: more than a person can be asked to read."""
 
 MAX_DEPTH = 32
-"""Deepest nesting of arguments."""
+"""Deepest nesting of arguments and of results."""
 
-MAX_NUMBER = 2**53
+_AROUND = 8
+"""Levels that digests and entries of the record put around arguments and results."""
+
+MAX_NUMBER = 2**53 - 1
 """Largest number that every JSON reader takes for the same (RFC 8785, section 3.2.2.3)."""
 
 MAX_NAME = 128
@@ -53,9 +56,10 @@ def canonical(value: Any) -> bytes:
 
     Raises:
         InvalidCall: NaN, infinity, a number beyond `MAX_NUMBER`, a lone surrogate, NUL, a key
-            that is no string, a value that is no JSON, or nesting deeper than `MAX_DEPTH`.
+            that is no string, a value that is no JSON, or nesting so deep that it can be neither
+            arguments nor what we put around them.
     """
-    _check(value, 0)
+    _check(value, MAX_DEPTH + _AROUND)
     try:
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeError, RecursionError) as error:
@@ -74,11 +78,14 @@ def digest(value: Any) -> str:
 def check_call(call: ToolCall) -> None:
     """Raise `InvalidCall` unless the call can be judged, shown, stored and hashed as it stands."""
     for what, text in (("tool name", call.tool), ("call id", call.call_id)):
+        if not isinstance(text, str):
+            raise InvalidCall(f"a {what} is text")
         if not 0 < len(text) <= MAX_NAME:
             raise InvalidCall(f"a {what} has 1 to {MAX_NAME} characters, this one {len(text)}")
         _check_text(text)
     if not isinstance(call.args, dict):
         raise InvalidCall("arguments are a JSON object")
+    _check(call.args, MAX_DEPTH)
     if (size := len(canonical(call.args))) > MAX_BYTES:
         raise InvalidCall(f"arguments of {size:,} bytes; the limit is {MAX_BYTES:,}")
 
@@ -90,37 +97,55 @@ def clean_text(text: str) -> str:
 
 
 def clean_json(value: Any) -> Any:
-    """Return a value of any kind as plain JSON that PostgreSQL can hold.
+    """Return a value of any kind as plain JSON that PostgreSQL can hold. Raises nothing.
 
-    Text is cleaned, numbers without a JSON form and foreign types become their text.
+    Text is cleaned; numbers without a JSON form, foreign types, what is nested deeper than
+    `MAX_DEPTH` and what contains itself become their text.
     """
-    if isinstance(value, str):
-        return clean_text(value)
+    return _clean(value, frozenset())
+
+
+def _clean(value: Any, around: frozenset[int]) -> Any:
+    """Clean a value; `around` has the ids of the containers that it stands in."""
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int | float):
-        return value if abs(value) <= MAX_NUMBER else str(value)
+    if isinstance(value, int | float) and abs(value) <= MAX_NUMBER:
+        return value
+    if not isinstance(value, Mapping | list | tuple):
+        return _as_text(value)
+    if len(around) >= MAX_DEPTH or id(value) in around:
+        return _as_text(value)
+    inside = around | {id(value)}
     if isinstance(value, Mapping):
-        return {clean_text(str(key)): clean_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [clean_json(item) for item in value]
-    return clean_text(str(value))
+        try:
+            items = list(value.items())
+        except Exception:  # noqa: BLE001  a foreign mapping may raise anything
+            return _as_text(value)
+        return {_as_text(key): _clean(item, inside) for key, item in items}
+    return [_clean(item, inside) for item in value]
 
 
-def _check(value: Any, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise InvalidCall(f"nested deeper than {MAX_DEPTH} levels")
+def _as_text(value: Any) -> str:
+    try:
+        return clean_text(str(value))
+    except Exception:  # noqa: BLE001  `str` of a foreign value may raise anything
+        return f"a `{type(value).__name__}` that cannot be shown"
+
+
+def _check(value: Any, levels: int) -> None:
+    if levels < 0:
+        raise InvalidCall("nested too deeply")
     if isinstance(value, str):
         _check_text(value)
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise InvalidCall(f"a key that is no text: `{key!r}`")
+                raise InvalidCall(f"a key that is no text but a `{type(key).__name__}`")
             _check_text(key)
-            _check(item, depth + 1)
+            _check(item, levels - 1)
     elif isinstance(value, list | tuple):
         for item in value:
-            _check(item, depth + 1)
+            _check(item, levels - 1)
     elif isinstance(value, float | int):
         if abs(value) > MAX_NUMBER:
             raise InvalidCall("a number beyond 2^53; write it as text")

@@ -11,11 +11,11 @@ from typing import Any
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
-from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
 
 from hitl_agent.errors import InvalidDecision, NothingWaiting, UnknownThread
 from hitl_agent.graph.builder import utc_now
+from hitl_agent.graph.compiled import Graph
 from hitl_agent.graph.gate import DATABASE, GRAPH
 from hitl_agent.graph.state import task_of
 from hitl_agent.review import Decision, ReviewRequest, check_decision, read_answer
@@ -24,7 +24,7 @@ from hitl_agent.storage.checkpoints import Checkpointer
 from hitl_agent.storage.database import Database, shared_database
 from hitl_agent.storage.threads import Thread
 
-Graph = CompiledStateGraph[Any, Any, Any, Any]
+__all__ = ["Graph", "Runtime", "ThreadView", "final_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class Runtime:
             },
             "metadata": {GRAPH: name},
         }
-        return compiled.with_config(config)
+        return Graph.of(compiled, config)
 
     def waiting(
         self,

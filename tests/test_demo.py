@@ -14,11 +14,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from demo.database import NAME, new_database, refunds
+from demo.database import NAME, new_database, refunds, without_password
 from demo.proof import once_each
-from demo.terminal import DemoFailed
+from demo.terminal import DemoFailed, Hitl
 from tools.order_desk import setup
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +79,23 @@ def test_every_run_starts_from_the_seeded_orders_also_on_a_url_of_its_own(databa
         setup(new_database())
         with psycopg.connect(database, autocommit=True) as connection:
             assert connection.execute("DELETE FROM order_desk.refunds").rowcount == SEEDED
+
+
+def test_the_url_that_is_printed_holds_no_password():
+    shown = without_password("postgresql://ada:s3cret@db.internal:5433/shop?sslmode=require")
+    assert shown.startswith(f"postgresql:///{NAME}?")
+    assert conninfo_to_dict(shown) == {
+        "user": "ada",
+        "host": "db.internal",
+        "port": "5433",
+        "dbname": NAME,
+        "sslmode": "require",
+    }
+
+
+def test_a_command_that_ends_in_another_way_than_it_has_to_fails_the_demo():
+    with pytest.raises(DemoFailed, match="`hitl graph none` ended with status 2"):
+        Hitl(attended=False)("graph", "none")
 
 
 def test_what_the_file_rejects_never_happens(database, tmp_path):

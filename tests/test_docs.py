@@ -96,7 +96,9 @@ def test_every_command_named_in_the_docs_exists() -> None:
     names = {one.name or one.callback.__name__ for one in app.registered_commands}
     names |= {one.name for one in app.registered_groups}
     for page in PAGES:
-        for command in re.findall(r"(?:^\$ |`)hitl ([a-z]+)", page.read_text("utf-8"), re.MULTILINE):
+        for command in re.findall(
+            r"(?:^\$ |`)hitl ([a-z]+)", page.read_text("utf-8"), re.MULTILINE
+        ):
             assert command in names, f"{page.name}: hitl {command}"
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from hitl_agent.calls import ToolCall
+from hitl_agent.errors import InvalidCall
 from hitl_agent.policy import Effect, Tier, Verdict
 
 AttemptState = Literal["started", "succeeded", "failed", "in_doubt"]
@@ -142,6 +143,9 @@ def course(  # noqa: PLR0911  one rule after the other, each with its answer
     5. a refusal by policy or a reviewer, and a reviewer's answer, are the last word;
     6. under a policy that has changed, the call is judged anew;
     7. a valid grant runs; one that expired or is used up is judged anew; else a person decides.
+
+    Raises:
+        InvalidCall: `planned` has no digest: whoever put it into the state went around `check_call`.
     """
     if judged is None:
         return Judge(planned, 1)
@@ -152,7 +156,7 @@ def course(  # noqa: PLR0911  one rule after the other, each with its answer
         over = judged.deadline is not None and judged.deadline <= now
         return Doubtful(judged) if over else Busy(judged)
     errors = _doubts(judged)
-    if judged.call.digest != judged.call_digest:
+    if not _intact(judged):
         errors = (*errors, "the stored call was changed by hand")
         return Judge(planned, judged.revision + 1, errors)
     call = planned if changed else _replacement(judged)
@@ -166,6 +170,14 @@ def course(  # noqa: PLR0911  one rule after the other, each with its answer
         if judged.expires_at and judged.expires_at > now and judged.consumed_at is None:
             return Run(judged)
     return Judge(judged.call, judged.revision + 1, errors)
+
+
+def _intact(judged: Judged) -> bool:
+    """Whether the stored arguments are those that were judged."""
+    try:
+        return judged.call.digest == judged.call_digest
+    except InvalidCall:  # what is in the row now has not even a digest
+        return False
 
 
 def _replacement(judged: Judged) -> ToolCall | None:

@@ -118,7 +118,7 @@ def admit(message: AIMessage, earlier: Sequence[BaseMessage]) -> AIMessage:
             invalid.append(_invalid(call_id, name, args, problem))
         else:
             calls.append(
-                MessageToolCall(type="tool_call", id=call_id, name=name, args=_plain(args))
+                MessageToolCall(type="tool_call", id=call_id, name=name, args=clean_json(args))
             )
     for bad in message.invalid_tool_calls:
         call_id = _fresh_id(bad.get("id"), used)
@@ -231,7 +231,7 @@ def _is_shallow(value: Any, levels: int) -> bool:
     items = value.values() if isinstance(value, Mapping) else value
     if not isinstance(items, Iterable) or isinstance(items, str | bytes):
         return True
-    return levels > 0 and all(_is_shallow(one, levels - 1) for one in items)
+    return levels >= 0 and all(_is_shallow(one, levels - 1) for one in items)
 
 
 def _text(value: object) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+E = TypeVar("E", bound=StrEnum)
 
 
 class Tier(StrEnum):
@@ -125,7 +123,80 @@ class Verdict:
         Raises:
             ValueError: `data` is no verdict.
         """
-        return _VERDICT.validate_json(json.dumps(data), strict=True)
+        # by hand: pydantic takes longer to load than `hitl list` takes to answer
+        sla = _value(data, "sla_seconds")
+        return cls(
+            tier=_choice(data, "tier", Tier),
+            effect=_choice(data, "effect", Effect),
+            rules=tuple(_rule(item) for item in _list(data, "rules")),
+            errors=_texts(data, "errors"),
+            reviewers=_reviewers(_value(data, "reviewers")),
+            sla_seconds=None if sla is None else _number(data, "sla_seconds"),
+            grant_ttl_seconds=_number(data, "grant_ttl_seconds"),
+            allowed_decisions=_texts(data, "allowed_decisions"),
+            policy_digest=_text(_value(data, "policy_digest"), "policy_digest"),
+        )
 
 
-_VERDICT = TypeAdapter(Verdict)
+def _rule(data: Any) -> RuleHit:
+    return RuleHit(
+        _text(_value(data, "id"), "id"),
+        _choice(data, "tier", Tier),
+        _text(_value(data, "reason"), "reason"),
+    )
+
+
+def _reviewers(data: Any) -> Reviewers:
+    filled = {"min": 0, "roles": [], **_object(data)}
+    return Reviewers(_number(filled, "min"), _texts(filled, "roles"))
+
+
+def _object(data: Any) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping):
+        raise ValueError(f"validation error: a `{type(data).__name__}` where an object belongs")  # noqa: TRY004
+    return data
+
+
+def _value(data: Any, key: str) -> Any:
+    if key not in _object(data):
+        raise ValueError(f"validation error: `{key}` is missing")
+    return data[key]
+
+
+def _text(value: Any, key: str) -> str:
+    if not isinstance(value, str):
+        raise _wrong(key, "no text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise _wrong(key, "no text that can be stored") from error
+    return str(value)
+
+
+def _list(data: Any, key: str) -> list[Any] | tuple[Any, ...]:
+    value = _value(data, key)
+    if not isinstance(value, list | tuple):
+        raise _wrong(key, "no list")
+    return value
+
+
+def _texts(data: Any, key: str) -> tuple[str, ...]:
+    return tuple(_text(item, key) for item in _list(data, key))
+
+
+def _number(data: Any, key: str) -> int:
+    value = _value(data, key)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _wrong(key, "no whole number")
+    return value
+
+
+def _choice(data: Any, key: str, kind: type[E]) -> E:
+    value = _text(_value(data, key), key)
+    if value not in tuple(str(each) for each in kind):
+        raise _wrong(key, f"no {kind.__name__.lower()}")
+    return kind(value)
+
+
+def _wrong(key: str, what: str) -> ValueError:
+    return ValueError(f"validation error: `{key}` of a verdict is {what}")

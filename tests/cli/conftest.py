@@ -96,6 +96,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.copytree(PROJECT, path, ignore=shutil.ignore_patterns("__pycache__"))
     (path / "flows" / "half_written.py").write_text("graph = (")
     monkeypatch.chdir(path)
+    monkeypatch.setenv("HITL_DATABASE_URL", "")  # what a command sets is undone after the test
+    monkeypatch.delenv("HITL_DATABASE_URL")
     monkeypatch.setenv("EFFECTS", str(path / "effects.log"))
     monkeypatch.setenv("HITL_REVIEWER", "ana")
     monkeypatch.setenv("COLUMNS", "150")
@@ -108,7 +110,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def hitl(folder: Path, database_url: str) -> Hitl:
+def hitl(folder: Path, database_url: str) -> Hitl:  # noqa: ARG001  the environment names it
     """`hitl` in a user's project, on a database of its own."""
     return Hitl(folder)
 

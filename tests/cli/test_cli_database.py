@@ -61,14 +61,16 @@ def test_the_status_says_what_to_do(hitl_bare, empty_database_url):
     assert ended.err == "next: hitl db migrate\n"
 
 
-def test_a_database_of_a_newer_program_is_left_alone(hitl, database_url):
-    with psycopg.connect(database_url, autocommit=True) as connection:
+def test_a_database_of_a_newer_program_is_left_alone(hitl_bare, empty_database_url, monkeypatch):
+    monkeypatch.setenv("HITL_DATABASE_URL", empty_database_url)
+    assert hitl_bare("db", "migrate").status == 0
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
         connection.execute("INSERT INTO hitl.migration (version, name) VALUES (9999, 'later')")
     for args in (("list",), ("db", "migrate")):
-        ended = hitl(*args)
+        ended = hitl_bare(*args)
         assert ended.status == 1
         assert "newer" in ended.err
-    assert hitl("db", "status").status == 1
+    assert hitl_bare("db", "status").status == 1
 
 
 def test_a_server_of_its_own_is_not_stopped(hitl):

@@ -110,12 +110,6 @@ def test_a_call_that_is_long_is_shown_whole_and_listed_short(waiting):
     assert max(map(len, listed.splitlines())) < 1000
 
 
-def test_a_hostile_call_id_in_a_hint_is_quoted_for_the_shell(hitl, monkeypatch):
-    from hitl_agent.cli.output import command
-
-    assert "; touch" not in command("approve", "t", call="c'; touch x;\x1b").replace("\\x", "")
-
-
 @pytest.mark.parametrize("name", ["list", "show", "another command", "run what raises"])
 def test_a_process_of_its_own_is_no_different(waiting, name):
     """Rich, click and Python itself write to real file descriptors here."""

@@ -74,7 +74,7 @@ def test_the_version_is_printed(hitl_bare):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts_are_printed(folder, shell):
+def test_completion_scripts_are_printed(shell):
     env = os.environ | {
         "PYTHONPATH": str(ROOT), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1",
     }  # fmt: skip

@@ -46,7 +46,9 @@ def test_each_call_is_decided_by_itself_and_the_planner_hears_of_each(runtime: R
         "answered",
     }
     agent.decide("approved", {"type": "approve", "message": "checked"})
-    agent.decide("edited", {"type": "edit", "edited_action": {"name": "refund", "args": {"amount": 5}}})
+    agent.decide(
+        "edited", {"type": "edit", "edited_action": {"name": "refund", "args": {"amount": 5}}}
+    )
     agent.decide("rejected", {"type": "reject", "message": "not him"}, reviewer="bo")
     agent.decide("answered", {"type": "respond", "message": "he knows"})
     agent.resume()
@@ -120,9 +122,18 @@ def test_a_decision_survives_the_process_that_took_it(runtime: Runtime, database
         ({"type": "approve"}, "[approved by a reviewer]\nsent to x"),
         ({"decisions": [{"type": "approve"}]}, "[approved by a reviewer]\nsent to x"),
         ([{"type": "accept", "args": None}], "[approved by a reviewer]\nsent to x"),
-        ([{"type": "response", "args": "no need"}], "answered by a reviewer in the tool's place: no need"),
-        ([{"type": "ignore", "args": None}], "rejected by a reviewer, the call was not run: ignored by the reviewer"),
-        ({"decisions": [{"type": "reject", "message": "no"}]}, "rejected by a reviewer, the call was not run: no"),
+        (
+            [{"type": "response", "args": "no need"}],
+            "answered by a reviewer in the tool's place: no need",
+        ),
+        (
+            [{"type": "ignore", "args": None}],
+            "rejected by a reviewer, the call was not run: ignored by the reviewer",
+        ),
+        (
+            {"decisions": [{"type": "reject", "message": "no"}]},
+            "rejected by a reviewer, the call was not run: no",
+        ),
         ({"type": "respond", "message": "ok"}, "answered by a reviewer in the tool's place: ok"),
     ],
 )
@@ -317,9 +328,7 @@ def test_confidence_moves_a_write_between_the_tiers(
 
 
 def test_a_run_ends_at_the_limit_of_turns(runtime: Runtime) -> None:
-    agent = desk(
-        runtime, *([call("look", f"c{turn}", what="x")] for turn in range(9)), max_turns=3
-    )
+    agent = desk(runtime, *([call("look", f"c{turn}", what="x")] for turn in range(9)), max_turns=3)
     agent.start()
     assert len(agent.done) == 3
     assert agent.status == "failed"
@@ -332,7 +341,11 @@ def test_the_list_puts_what_is_due_first_before_what_waits_longest(runtime: Runt
     )
     clock = Clock()
     agents = []
-    for planned in (call("unlisted", "a", x=1), call("send", "b", to="x"), call("unlisted", "c", x=1)):
+    for planned in (
+        call("unlisted", "a", x=1),
+        call("send", "b", to="x"),
+        call("unlisted", "c", x=1),
+    ):
         agents.append(desk(runtime, [planned], policy=policy, clock=clock))
         agents[-1].start()
         clock.advance(minutes=1)

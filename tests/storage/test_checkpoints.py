@@ -58,7 +58,10 @@ def test_one_graph_serves_threads_and_tasks(database: Database) -> None:
 
         async def later() -> tuple[list[str], Any]:
             config = runtime.config("t0")
-            listed = [one.config["configurable"]["checkpoint_id"] async for one in runtime.checkpointer.alist(config)]
+            listed = [
+                one.config["configurable"]["checkpoint_id"]
+                async for one in runtime.checkpointer.alist(config)
+            ]
             state = await graph.aget_state(config)
             await runtime.checkpointer.adelete_thread("t0")
             return listed, state

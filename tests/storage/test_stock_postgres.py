@@ -42,7 +42,9 @@ def test_graph_and_storage_pass_on_a_stock_server(stock_url: str) -> None:
     root = Path(__file__).parents[2]
     which = ["test_review_flow.py", "test_promises.py"]
     paths = [str(root / "tests" / "graph" / one) for one in which]
-    paths += [str(root / "tests" / "storage" / one) for one in ("test_migrate.py", "test_record.py")]
+    paths += [
+        str(root / "tests" / "storage" / one) for one in ("test_migrate.py", "test_record.py")
+    ]
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *paths],
         cwd=root,

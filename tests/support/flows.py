@@ -80,9 +80,7 @@ class Desk:
         return self.graph.invoke(self.runtime.start_input("do it"), self.config)
 
     def resume(self) -> Any:
-        return self.graph.invoke(
-            self.runtime.resume_input(self.graph, self.thread_id), self.config
-        )
+        return self.graph.invoke(self.runtime.resume_input(self.graph, self.thread_id), self.config)
 
     @property
     def waiting(self) -> list[ReviewRequest]:
@@ -100,9 +98,7 @@ class Desk:
     def answer(self, call_id: str) -> ToolMessage:
         messages = self.graph.get_state(self.config).values["messages"]
         (found,) = [
-            one
-            for one in messages
-            if isinstance(one, ToolMessage) and one.tool_call_id == call_id
+            one for one in messages if isinstance(one, ToolMessage) and one.tool_call_id == call_id
         ]
         return found
 
@@ -166,7 +162,5 @@ def desk(
     done: list[tuple[str, Any]] = []
     clock = clock or Clock()
     runtime = Runtime(runtime.database, clock=clock)
-    builder = build_graph(
-        Script(*turns), tools(done), parse_policy(policy), clock=clock, **options
-    )
+    builder = build_graph(Script(*turns), tools(done), parse_policy(policy), clock=clock, **options)
     return Desk(runtime, runtime.compile(builder, name="desk"), clock, done)

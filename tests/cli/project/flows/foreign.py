@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001
 """A graph that knows nothing of hitl_agent and asks in its own way."""
 
 from typing import TypedDict

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001, ARG002, T201
 """A graph whose every text tries to act on the terminal that shows it."""
 
 import logging
