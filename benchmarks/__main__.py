@@ -8,8 +8,8 @@ import sys
 import time
 
 import psycopg
-from benchmarks.overhead import measure
 
+from benchmarks.overhead import measure
 from hitl_agent.storage.database import close_shared
 from hitl_agent.storage.location import resolve_database_url
 from hitl_agent.storage.migrate import migrate

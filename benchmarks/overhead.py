@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.bare import bare_graph, proposal, refund
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.types import Command
 
+from benchmarks.bare import bare_graph, proposal, refund
 from hitl_agent import Runtime, build_graph
 from hitl_agent.policy import parse_policy
 

@@ -55,13 +55,25 @@ class HitlGroup(TyperGroup):
                 **extra,
             )
         except _MISUSE as error:
-            status = _told(error, json_="--json" in given)
+            status = _told(error, self._path(given), json_="--json" in given)
         except typer.Exit as error:
             status = error.exit_code
         except typer.Abort:
             status = output.INTERRUPTED
-        with contextlib.suppress(BrokenPipeError):
-            sys.exit(status if isinstance(status, int) else output.DONE)
+        sys.exit(status if isinstance(status, int) else output.DONE)
+
+    def _path(self, given: Sequence[str]) -> str:
+        """Return the command that was meant, as far as it is known."""
+        words: list[str] = ["hitl"]
+        group: TyperGroup = self
+        for one in given:
+            if (found := group.commands.get(one)) is None:
+                break
+            words.append(one)
+            if not isinstance(found, TyperGroup):
+                break
+            group = found
+        return " ".join(words)
 
 
 def _require_text(given: Sequence[str]) -> None:
@@ -78,14 +90,12 @@ def _require_text(given: Sequence[str]) -> None:
             )
 
 
-def _told(error: BaseException, *, json_: bool) -> int:
+def _told(error: BaseException, path: str, *, json_: bool) -> int:
     """Say what is wrong with the command line; return the exit status."""
     status = int(getattr(error, "exit_code", output.USAGE))
     if type(error).__name__ == "NoArgsIsHelpError":
         return status  # the help is printed already
     text = str(getattr(error, "format_message", error.__str__)()).rstrip(".")
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "hitl"
     with contextlib.suppress(typer.Exit):
         output.fail(text[:1].lower() + text[1:], f"{path} --help", status, json_=json_)
     return status

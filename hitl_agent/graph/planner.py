@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from langchain_core.messages import AIMessage, BaseMessage, InvalidToolCall, ToolMessage
@@ -14,14 +14,14 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import TypeAdapter, ValidationError
 
-from hitl_agent.calls import MAX_DEPTH, MAX_NAME, ToolCall, check_call, clean_json, clean_text
+from hitl_agent.calls import MAX_NAME, ToolCall, check_call, clean_json, clean_text
 from hitl_agent.errors import InvalidCall, PlannerError
 from hitl_agent.graph.state import AgentState, this_run
 
 _EXCERPT = 2000
 """Characters of malformed arguments that are kept."""
 
-_CALL_BLOCKS = {"tool_use", "tool_call", "function_call", "tool_call_chunk", "invalid_tool_call"}
+_CALL_BLOCKS = ("tool_use", "tool_call", "function_call", "tool_call_chunk", "invalid_tool_call")
 
 _USAGE = TypeAdapter[UsageMetadata | None](UsageMetadata | None)
 
@@ -117,9 +117,8 @@ def admit(message: AIMessage, earlier: Sequence[BaseMessage]) -> AIMessage:
         if problem := _problem(call_id, name, args):
             invalid.append(_invalid(call_id, name, args, problem))
         else:
-            calls.append(
-                MessageToolCall(type="tool_call", id=call_id, name=name, args=clean_json(args))
-            )
+            plain = json.loads(json.dumps(args))  # a tuple is a list, a kind of text is text
+            calls.append(MessageToolCall(type="tool_call", id=call_id, name=name, args=plain))
     for bad in message.invalid_tool_calls:
         call_id = _fresh_id(bad.get("id"), used)
         invalid.append(_invalid(call_id, bad.get("name"), bad.get("args"), bad.get("error")))
@@ -157,9 +156,8 @@ def _fresh_id(given: object, used: set[str]) -> str:
 
 def _message_id(given: object, earlier: Sequence[BaseMessage]) -> str | None:
     """Return the id, or None for LangGraph to give it one."""
-    if not isinstance(given, str) or any(one.id == given for one in earlier):
-        return None
-    return clean_text(given)
+    message_id = clean_text(given) if isinstance(given, str) else None
+    return None if any(one.id == message_id for one in earlier) else message_id
 
 
 def _problem(call_id: str, name: object, args: object) -> str | None:
@@ -167,7 +165,7 @@ def _problem(call_id: str, name: object, args: object) -> str | None:
         return "a call is a tool's name and a JSON object of arguments"
     try:
         check_call(ToolCall(call_id, name, args))
-    except (InvalidCall, ValueError) as error:
+    except InvalidCall as error:
         return str(error)
     return None
 
@@ -206,7 +204,7 @@ def _object(value: Any, *, but: str = "") -> dict[str, Any]:
     """
     if not isinstance(value, dict):
         return {}
-    return {_text(key): _plain(item) for key, item in value.items() if key != but}
+    return {_text(key): clean_json(item) for key, item in value.items() if key != but}
 
 
 def _usage(usage: Any) -> UsageMetadata | None:
@@ -215,30 +213,10 @@ def _usage(usage: Any) -> UsageMetadata | None:
         read = _USAGE.validate_python(usage, strict=True)
     except ValidationError:
         return None
-    return read if _plain(read) == read else None
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as plain JSON; as text where it is too deep, or a number too long."""
-    try:
-        return clean_json(value) if _is_shallow(value, MAX_DEPTH) else _text(value)
-    except ValueError:
-        return _text(value)
-
-
-def _is_shallow(value: Any, levels: int) -> bool:
-    """Tell whether a checkpoint can hold the nesting; msgpack gives up at some 200 levels."""
-    items = value.values() if isinstance(value, Mapping) else value
-    if not isinstance(items, Iterable) or isinstance(items, str | bytes):
-        return True
-    return levels >= 0 and all(_is_shallow(one, levels - 1) for one in items)
+    return read if clean_json(read) == read else None
 
 
 def _text(value: object) -> str:
     """Return a value of any kind as text: JSON where it can be."""
-    if isinstance(value, str):
-        return clean_text(value)
-    try:
-        return clean_text(json.dumps(value, ensure_ascii=False, default=str))
-    except (RecursionError, TypeError, ValueError):
-        return f"a `{type(value).__name__}` that cannot be shown"
+    clean = clean_json(value)
+    return clean if isinstance(clean, str) else json.dumps(clean, ensure_ascii=False)

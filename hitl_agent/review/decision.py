@@ -6,12 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from hitl_agent.calls import ToolCall, check_call
+from hitl_agent.calls import ToolCall, check_call, clean_text
 from hitl_agent.errors import InvalidCall, InvalidDecision
 from hitl_agent.review.arguments import check_arguments
 
 MAX_MESSAGE = 20_000
 """Longest reason or answer of a reviewer, in characters."""
+
+_MAX_QUOTED = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ def read_answer(answer: Any, *, tool: str) -> Decision:
     """Read an answer in any of the shapes that LangGraph clients send.
 
     Understood are one decision of LangChain's human-in-the-loop protocol, a `{"decisions": [one]}`
-    around it, and the older `[{"type": "accept|edit|response|ignore", "args": …}]`.
+    around it, and the older `[{"type": "accept|edit|response|ignore", "args": …}]`. What is said of
+    an answer that is none of these can be stored, whatever the answer holds.
 
     Args:
         answer: what came back from `interrupt()`, or from a reviewer's client.
@@ -95,10 +98,10 @@ def read_answer(answer: Any, *, tool: str) -> Decision:
         case "response":
             return Respond(message if args is None else _text(args))
         case "edit":
-            return _edit(answer.get("edited_action", args), tool, message)
+            return Edit(_edited(answer, tool), message)
         case kind:
             raise InvalidDecision(
-                f"`{kind}` is no decision",
+                f"{_quoted(kind)} is no decision",
                 hint="decide with one of approve, edit, reject, respond",
             )
 
@@ -118,6 +121,10 @@ def check_decision(
         raise InvalidDecision(
             f"`{decision.type}` is not allowed for `{call.tool}`",
             hint=f"decide with one of {', '.join(sorted(allowed))}",
+        )
+    if _text(decision.message) != decision.message:
+        raise InvalidDecision(
+            "a message with characters that cannot be stored", hint="say it without them"
         )
     match decision:
         case Edit():
@@ -151,27 +158,39 @@ def _single(answer: Any) -> Mapping[str, Any]:
     return answer
 
 
-def _edit(action: Any, tool: str, message: str) -> Edit:
+def _edited(answer: Mapping[str, Any], tool: str) -> dict[str, Any]:
+    """Return the new arguments, alone or with the name of the tool beside them."""
+    action = answer.get("edited_action", answer.get("args"))
     if not isinstance(action, Mapping):
         raise InvalidDecision("an edit carries the new call as `edited_action`")
-    if "name" in action or "action" in action:
-        name = action.get("name", action.get("action"))
-        if name != tool:
-            raise InvalidDecision(f"an edit may not switch from `{tool}` to `{name}`")
+    named = [key for key in ("name", "action") if key in action]
+    # arguments that are given alone may well be called `name` or `action` themselves
+    if named and ("args" in action or "edited_action" in answer):
+        if any(action[key] != tool for key in named):
+            name = _quoted(action[named[0]])
+            raise InvalidDecision(f"an edit may not switch from `{tool}` to {name}")
         action = action.get("args")
     if not isinstance(action, dict):
         raise InvalidDecision("the arguments of an edit are a JSON object")
-    return Edit(action, message)
+    return action
 
 
 def _text(value: Any) -> str:
+    """Read a message; what the database cannot hold in it is replaced."""
     if value is None:
         return ""
     if not isinstance(value, str):
         raise InvalidDecision(f"a message is text, not {_kind(value)}")
     if len(value) > MAX_MESSAGE:
         raise InvalidDecision(f"a message of {len(value):,} characters; at most {MAX_MESSAGE:,}")
-    return value
+    return clean_text(value)
+
+
+def _quoted(value: Any) -> str:
+    """Return a name from an answer for a message: short, and with nothing that cannot be stored."""
+    if not isinstance(value, str):
+        return _kind(value)
+    return f"`{clean_text(value[:_MAX_QUOTED])}{'…' if len(value) > _MAX_QUOTED else ''}`"
 
 
 def _kind(value: Any) -> str:

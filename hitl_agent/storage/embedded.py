@@ -26,6 +26,7 @@ def start(pgdata: Path) -> str:
     server_module = _import()
     try:
         pgdata.parent.mkdir(parents=True, exist_ok=True)
+        _forget_zombie(pgdata)
         server_module.get_server(pgdata, cleanup_mode=None)
     except Exception as error:
         raise DatabaseUnavailable(
@@ -74,6 +75,29 @@ def _alive(pid: int) -> bool:
         return "postgres" in process.name() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _forget_zombie(pgdata: Path) -> None:
+    """Remove the pid file of a server that was killed where nobody reaps it, as in a container.
+
+    PostgreSQL takes a zombie for a running server and refuses to start. The file goes only when no
+    process of that server is left: one that still writes must not meet a new server.
+    """
+    import psutil  # noqa: PLC0415  comes with the extra
+
+    file = pgdata / "postmaster.pid"
+    try:
+        server = psutil.Process(int(file.read_text("utf-8").splitlines()[0]))
+        if server.status() != psutil.STATUS_ZOMBIE:
+            return
+    except (OSError, IndexError, ValueError, psutil.Error):
+        return
+    for process in psutil.process_iter(["name", "status", "cwd"]):
+        info = process.info
+        alive = info["status"] != psutil.STATUS_ZOMBIE
+        if alive and "postgres" in (info["name"] or "") and info["cwd"] == str(pgdata.resolve()):
+            return
+    file.unlink(missing_ok=True)
 
 
 def _import() -> Any:

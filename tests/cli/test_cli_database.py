@@ -23,7 +23,7 @@ def test_a_database_that_is_down_is_named_with_status_1(hitl_bare, args):
     assert "does not answer" in hitl_bare(*args, "--database-url", DOWN, "--json").error["error"]
 
 
-@pytest.mark.parametrize("url", ["garbage", "mysql://x", "postgresql://h:port/x", "", " ", "="])
+@pytest.mark.parametrize("url", ["garbage", "mysql://x", "postgresql://h:1:2/x", "", " ", "="])
 @pytest.mark.parametrize("args", [("list",), ("db", "status"), ("db", "migrate")], ids=" ".join)
 def test_a_url_that_cannot_be_read_is_wrong_usage(hitl_bare, args, url):
     ended = hitl_bare(*args, "--database-url", url)

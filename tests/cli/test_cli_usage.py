@@ -94,7 +94,7 @@ def completed(hitl, *words: str) -> list[str]:
     }
     ended = hitl.process(env=env)
     assert (ended.status, ended.err) == (0, "")
-    return ended.out.split("\n")[:-1]
+    return ended.out.split()
 
 
 def test_commands_graphs_and_waiting_threads_are_completed(hitl):

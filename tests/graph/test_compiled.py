@@ -22,8 +22,8 @@ def test_a_graph_shows_itself_without_network(
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     shown = agent.graph._repr_mimebundle_()
-    assert "human_review" in shown["text/vnd.mermaid"]
-    assert shown["text/plain"] == shown["text/vnd.mermaid"]
+    assert "human_review" in shown["text/plain"]
+    assert shown["text/markdown"] == f"```mermaid\n{shown['text/plain']}```"
 
 
 def test_it_stays_one_of_ours_with_another_config(runtime: Runtime) -> None:
