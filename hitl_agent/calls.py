@@ -97,7 +97,7 @@ def clean_text(text: str) -> str:
 
 
 def clean_json(value: Any) -> Any:
-    """Return a value of any kind as plain JSON that PostgreSQL can hold. Raises nothing.
+    """Return a value of any kind as plain JSON that PostgreSQL can hold.
 
     Text is cleaned; numbers without a JSON form, foreign types, what is nested deeper than
     `MAX_DEPTH` and what contains itself become their text.
@@ -111,17 +111,12 @@ def _clean(value: Any, around: frozenset[int]) -> Any:
         return value
     if isinstance(value, int | float) and abs(value) <= MAX_NUMBER:
         return value
-    if not isinstance(value, Mapping | list | tuple):
-        return _as_text(value)
-    if len(around) >= MAX_DEPTH or id(value) in around:
+    open_ = isinstance(value, Mapping | list | tuple) and id(value) not in around
+    if not open_ or len(around) >= MAX_DEPTH:
         return _as_text(value)
     inside = around | {id(value)}
     if isinstance(value, Mapping):
-        try:
-            items = list(value.items())
-        except Exception:  # noqa: BLE001  a foreign mapping may raise anything
-            return _as_text(value)
-        return {_as_text(key): _clean(item, inside) for key, item in items}
+        return {_as_text(key): _clean(item, inside) for key, item in value.items()}
     return [_clean(item, inside) for item in value]
 
 

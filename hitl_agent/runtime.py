@@ -42,7 +42,7 @@ class ThreadView:
     @property
     def task(self) -> str:
         """What the thread was asked to do."""
-        return task_of(self.thread.messages)
+        return task_of(self.thread.messages) or next((one.task for one in self.waiting), "")
 
     @property
     def results(self) -> list[dict[str, Any]]:
@@ -150,9 +150,14 @@ class Runtime:
         Raises:
             UnknownThread: the database holds no such thread.
         """
-        thread = threads.read_thread(self.checkpointer, thread_id)
-        waiting = self.waiting(thread_id, limit=1000) if thread.status == "waiting" else []
-        return ThreadView(thread, waiting)
+        waiting = self.waiting(thread_id, limit=1000)
+        try:
+            thread = threads.read_thread(self.checkpointer, thread_id)
+        except UnknownThread:
+            if not waiting:
+                raise
+            thread = threads.driven_elsewhere(waiting)
+        return ThreadView(thread, waiting if thread.status == "waiting" else [])
 
     def history(self, thread_id: str, *, limit: int = 1000) -> list[dict[str, Any]]:
         """Return checkpoints, verdicts, decisions and executions of a thread, in order of time.

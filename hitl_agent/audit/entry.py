@@ -18,6 +18,7 @@ class Kind(StrEnum):
     REQUEST = "request"
     DECISION = "decision"
     ANSWER_REFUSED = "answer_refused"
+    WITHDRAWN = "withdrawn"
     GRANT = "grant"
     STARTED = "started"
     SUCCEEDED = "succeeded"

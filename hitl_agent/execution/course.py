@@ -145,7 +145,7 @@ def course(  # noqa: PLR0911  one rule after the other, each with its answer
     7. a valid grant runs; one that expired or is used up is judged anew; else a person decides.
 
     Raises:
-        InvalidCall: `planned` has no digest: whoever put it into the state went around `check_call`.
+        InvalidCall: `planned` has no digest: it came into the state past `check_call`.
     """
     if judged is None:
         return Judge(planned, 1)

@@ -68,7 +68,7 @@ def build_graph(
         call_timeout=call_timeout,
         confidence=confidence,
     )
-    planning = PlannerNode(planner, gate.tools, max_turns)
+    planning = PlannerNode(planner, gate, max_turns)
     executing = ExecutorNode(gate)
     builder: StateGraph[AgentState, Any, Any, Any] = StateGraph(AgentState)
     builder.add_node("planner", _Node(planning.run, planning.arun))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Sequence
@@ -16,7 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from hitl_agent.calls import MAX_NAME, ToolCall, check_call, clean_json, clean_text
 from hitl_agent.errors import InvalidCall, PlannerError
-from hitl_agent.graph.state import AgentState, this_run
+from hitl_agent.graph.gate import Gate, thread_of
+from hitl_agent.graph.state import AgentState, pending_calls, this_run
+from hitl_agent.storage import reviews
 
 _EXCERPT = 2000
 """Characters of malformed arguments that are kept."""
@@ -57,26 +60,34 @@ class PlannerNode:
 
     Args:
         planner: who plans.
-        tools: what it may call.
+        gate: knows the tools, the clock and the database.
         max_turns: turns of one run; then the run ends with a message that says so.
     """
 
-    def __init__(self, planner: Planner, tools: Sequence[BaseTool], max_turns: int) -> None:
+    def __init__(self, planner: Planner, gate: Gate, max_turns: int) -> None:
         self._planner = planner
-        self._tools = tools
+        self._gate = gate
         self._max_turns = max_turns
 
     def run(self, state: AgentState, config: RunnableConfig) -> dict[str, Any]:
         """Plan the next turn."""
+        self._leave_behind(state, config)
         if ended := self._over(state):
             return ended
-        return _update(state, self._planner.plan(state, self._tools, config))
+        return _update(state, self._planner.plan(state, self._gate.tools, config))
 
     async def arun(self, state: AgentState, config: RunnableConfig) -> dict[str, Any]:
         """Plan the next turn, awaiting the model."""
+        await asyncio.to_thread(self._leave_behind, state, config)
         if ended := self._over(state):
             return ended
-        return _update(state, await self._planner.aplan(state, self._tools, config))
+        return _update(state, await self._planner.aplan(state, self._gate.tools, config))
+
+    def _leave_behind(self, state: AgentState, config: RunnableConfig) -> None:
+        """Withdraw the questions about calls that a new message has overtaken."""
+        if left := [one.call.call_id for one in pending_calls(state["messages"])]:
+            database = self._gate.database(config)
+            reviews.withdraw(database, thread_of(config), left, self._gate.clock())
 
     def _over(self, state: AgentState) -> dict[str, Any] | None:
         turns = sum(isinstance(one, AIMessage) for one in this_run(state["messages"]))

@@ -21,7 +21,7 @@ from referencing import Registry
 
 from hitl_agent.calls import canonical
 
-MAX_STEPS = 200_000
+MAX_STEPS = 100_000
 """Keywords of a schema, and parts of them, that are applied for one check."""
 
 MAX_WAYS = 64
@@ -95,12 +95,11 @@ def first_unknown(args: Any, schema: Schema) -> str | None:
 
 
 def _unknown(value: Any, node: Any, schema: Schema, path: str) -> str | None:
-    if not isinstance(value, Mapping | list):
-        return None
     found: list[str | None] = []
-    for parts in _ways(value, node, schema):
-        inside = _inside_object if isinstance(value, Mapping) else _inside_list
-        found.append(inside(value, parts, schema, path))
+    if isinstance(value, Mapping):
+        found += [_inside_object(value, way, schema, path) for way in _ways(value, node, schema)]
+    elif isinstance(value, list):
+        found += [_inside_list(value, way, schema, path) for way in _ways(value, node, schema)]
     return None if None in found or not found else found[0]
 
 
@@ -183,7 +182,7 @@ def _refuse_traps(node: Any) -> None:
         one = waiting.pop()
         if isinstance(one, Mapping):
             if isinstance(one.get("$schema"), str):
-                raise ValueError("a part of it has a `$schema` of its own")
+                raise ValueError("a part of it has a `$schema` of its own")  # noqa: TRY004
             seen.update(str(key) for key in one)
         if isinstance(one, Mapping | list):
             waiting += one.values() if isinstance(one, Mapping) else one
@@ -285,7 +284,7 @@ _KEYWORDS: dict[str, Keyword] = {
     "uniqueItems": _unique_items,
 }
 
-_Bounded: Any = validators.extend(
+_Bounded: Any = validators.extend(  # type: ignore[no-untyped-call]
     jsonschema.Draft202012Validator,
     {name: _counted(keyword) for name, keyword in _KEYWORDS.items()},
 )

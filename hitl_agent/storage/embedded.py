@@ -78,19 +78,19 @@ def _alive(pid: int) -> bool:
 
 
 def _forget_zombie(pgdata: Path) -> None:
-    """Remove the pid file of a server that was killed where nobody reaps it, as in a container.
+    """Remove the lock files of a server that was killed where nobody reaps it, as in a container.
 
-    PostgreSQL takes a zombie for a running server and refuses to start. The file goes only when no
+    PostgreSQL takes a zombie for a running server and refuses to start. The files go only when no
     process of that server is left: one that still writes must not meet a new server.
     """
     import psutil  # noqa: PLC0415  comes with the extra
 
     file = pgdata / "postmaster.pid"
     try:
-        server = psutil.Process(int(file.read_text("utf-8").splitlines()[0]))
-        if server.status() != psutil.STATUS_ZOMBIE:
+        pid, _, _, port, socket_dir = file.read_text("utf-8").splitlines()[:5]
+        if psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE:
             return
-    except (OSError, IndexError, ValueError, psutil.Error):
+    except (OSError, ValueError, psutil.Error):
         return
     for process in psutil.process_iter(["name", "status", "cwd"]):
         info = process.info
@@ -98,6 +98,7 @@ def _forget_zombie(pgdata: Path) -> None:
         if alive and "postgres" in (info["name"] or "") and info["cwd"] == str(pgdata.resolve()):
             return
     file.unlink(missing_ok=True)
+    (Path(socket_dir) / f".s.PGSQL.{port}.lock").unlink(missing_ok=True)
 
 
 def _import() -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -137,7 +137,7 @@ def stale(database: Database, request_id: str, call_id: str, thread_id: str) -> 
         who = rows[0]["reviewer"] or "a resume value"
         became = f"{who} decided `{rows[0]['type']}` at {rows[0]['decided_at']:%Y-%m-%d %H:%M:%S}"
     elif rows and rows[0]["status"] == "withdrawn":
-        became = "the question was withdrawn, the call was judged anew"
+        became = "the question was withdrawn, the call was judged anew or left behind"
     return StaleDecision(
         f"call `{call_id}` no longer waits for a decision: {became}",
         hint=f"see `hitl show {thread_id}`",
@@ -161,6 +161,20 @@ def refuse_answer(
         problem=problem,
         kind=str(entry.kind),
         entry=entry.canonical(),
+    )
+
+
+def withdraw(database: Database, thread_id: str, call_ids: Sequence[str], now: datetime) -> None:
+    """End the open questions about calls that the planner has left behind."""
+    body = {"reason": "the planner went on without the call"}
+    entries = [Entry(Kind.WITHDRAWN, thread_id, one, now, body) for one in call_ids]
+    database.wrote(
+        _SQL,
+        "withdraw",
+        thread_id=thread_id,
+        call_ids=list(call_ids),
+        kind=str(Kind.WITHDRAWN),
+        entries=[entry.canonical() for entry in entries],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Interrupt
 
 from hitl_agent.errors import UnknownThread
+from hitl_agent.review import ReviewRequest
 from hitl_agent.storage.checkpoints import Checkpointer
 from hitl_agent.storage.connection import translated
 
@@ -32,6 +34,8 @@ class Thread:
         messages: the conversation.
         interrupts: what waits, as LangGraph has it.
         updated_at: when the checkpoint was written.
+        elsewhere: the checkpoints are on another server, such as that of `langgraph dev`; only
+            the questions are here.
     """
 
     thread_id: str
@@ -41,6 +45,7 @@ class Thread:
     messages: list[AnyMessage]
     interrupts: list[Interrupt]
     updated_at: datetime
+    elsewhere: bool = False
 
 
 def read_thread(checkpointer: Checkpointer, thread_id: str) -> Thread:
@@ -67,6 +72,20 @@ def read_thread(checkpointer: Checkpointer, thread_id: str) -> Thread:
         messages=messages,
         interrupts=interrupts,
         updated_at=datetime.fromisoformat(found.checkpoint["ts"]),
+    )
+
+
+def driven_elsewhere(waiting: Sequence[ReviewRequest]) -> Thread:
+    """Return what the questions tell of a thread whose checkpoints are on another server."""
+    return Thread(
+        thread_id=waiting[0].thread_id,
+        graph=waiting[0].graph,
+        status="waiting",
+        error=None,
+        messages=[],
+        interrupts=[],
+        updated_at=max(one.created_at for one in waiting),
+        elsewhere=True,
     )
 
 

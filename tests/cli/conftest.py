@@ -110,7 +110,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def hitl(folder: Path, database_url: str) -> Hitl:  # noqa: ARG001  the environment names it
+def hitl(folder: Path, database_url: str) -> Hitl:
     """`hitl` in a user's project, on a database of its own."""
     return Hitl(folder)
 

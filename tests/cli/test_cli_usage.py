@@ -10,8 +10,6 @@ import sys
 import pytest
 from conftest import ROOT
 
-from hitl_agent import cli
-
 COMMANDS = [
     "run", "list", "show", "approve", "reject", "edit", "respond", "resume", "review", "history",
     "graph", "db", "db status", "db migrate", "db stop",
@@ -109,12 +107,6 @@ def test_completion_without_project_or_database_offers_nothing(hitl_bare, monkey
     hitl_bare.folder = tmp_path
     assert completed(hitl_bare, "run", "d") == []
     assert completed(hitl_bare, "show", "a") == []
-
-
-def test_the_package_has_the_app_and_main():
-    assert cli.app.info.name == "hitl"
-    with pytest.raises(AttributeError, match="no attribute `nope`"):
-        _ = cli.nope
 
 
 def test_an_error_nobody_foresaw_is_one_line_and_a_way_to_see_more(hitl, monkeypatch):

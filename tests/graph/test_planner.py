@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -15,8 +16,11 @@ from langgraph.checkpoint.base import empty_checkpoint
 
 from hitl_agent.calls import MAX_DEPTH, MAX_NAME, ToolCall, check_call
 from hitl_agent.errors import PlannerError
+from hitl_agent.graph.builder import utc_now
+from hitl_agent.graph.gate import Gate
 from hitl_agent.graph.planner import Planner, PlannerNode, admit
 from hitl_agent.graph.state import pending_calls
+from hitl_agent.policy import parse_policy
 from hitl_agent.storage.checkpoints import Checkpointer
 
 SURROGATE = "\ud800"
@@ -347,5 +351,6 @@ def test_a_planner_that_returns_no_message_of_its_own_has_no_plan(answer):
             return answer
 
     assert isinstance(Odd(), Planner)
+    gate = Gate((), parse_policy("version: 1"), utc_now, timedelta(minutes=1))
     with pytest.raises(PlannerError, match=f"the planner returned `{type(answer).__name__}`"):
-        PlannerNode(Odd(), [], 1).run({"messages": [HumanMessage("go")]}, {})
+        PlannerNode(Odd(), gate, 1).run({"messages": [HumanMessage("go")]}, {})

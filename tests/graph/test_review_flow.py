@@ -335,6 +335,18 @@ def test_a_run_ends_at_the_limit_of_turns(runtime: Runtime) -> None:
     assert "limit of 3 turns" in (agent.runtime.thread(agent.thread_id).thread.error or "")
 
 
+def test_a_new_message_withdraws_the_questions_that_it_overtakes(runtime: Runtime) -> None:
+    agent = desk(runtime, [call("send", "a", to="x")])
+    agent.start()
+    (request,) = agent.waiting
+    agent.graph.invoke(agent.runtime.start_input("never mind"), agent.config)
+    assert agent.status == "done"
+    assert agent.waiting == []
+    assert agent.kinds("a") == ["verdict", "request", "withdrawn"]
+    with pytest.raises(StaleDecision, match="left behind"):
+        agent.runtime.decide(request, {"type": "approve"}, reviewer="ana")
+
+
 def test_the_list_puts_what_is_due_first_before_what_waits_longest(runtime: Runtime) -> None:
     policy = POLICY.replace(
         "send: {effect: irreversible}", "send: {effect: irreversible, sla_seconds: 600}"

@@ -58,6 +58,19 @@ WITH noted AS (
 )
 SELECT count(*) AS written FROM noted;
 
+-- withdraw: end the open questions about calls that the planner has left behind, with their entries
+WITH withdrawn AS (
+    UPDATE hitl.review_request SET status = 'withdrawn'
+    WHERE thread_id = %(thread_id)s AND call_id = ANY(%(call_ids)s) AND status = 'open'
+    RETURNING thread_id, call_id
+), recorded AS (
+    INSERT INTO hitl.record (thread_id, call_id, kind, entry)
+    SELECT w.thread_id, w.call_id, %(kind)s, e.entry
+    FROM withdrawn AS w
+    JOIN unnest(%(call_ids)s::text[], %(entries)s::text[]) AS e (call_id, entry) USING (call_id)
+)
+SELECT count(*) AS written FROM withdrawn;
+
 -- waiting: what waits for a person, most urgent first
 SELECT
     r.thread_id, r.graph, r.interrupt_id, r.request_id, r.call_id, r.revision, j.tool, j.args,

@@ -1,4 +1,3 @@
-# ruff: noqa: ARG001
 """An order desk that writes what it does to the file that EFFECTS names."""
 
 import os

@@ -1,4 +1,3 @@
-# ruff: noqa: ARG001
 """A graph that knows nothing of hitl_agent and asks in its own way."""
 
 from typing import TypedDict

@@ -1,4 +1,4 @@
-# ruff: noqa: ARG001, ARG002, T201
+# ruff: noqa: T201
 """A graph whose every text tries to act on the terminal that shows it."""
 
 import logging
