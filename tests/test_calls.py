@@ -30,9 +30,7 @@ from hitl_agent.errors import InvalidCall
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20)
-numbers = st.integers(-MAX_NUMBER, MAX_NUMBER) | st.floats(
-    -MAX_NUMBER, MAX_NUMBER, allow_nan=False
-)
+numbers = st.integers(-MAX_NUMBER, MAX_NUMBER) | st.floats(-MAX_NUMBER, MAX_NUMBER, allow_nan=False)
 plain = st.recursive(
     st.none() | st.booleans() | numbers | texts,
     lambda below: st.lists(below, max_size=4) | st.dictionaries(texts, below, max_size=4),
@@ -47,9 +45,11 @@ anything = st.recursive(
     | st.text()
     | st.binary(max_size=4)
     | st.sampled_from([10**400, object(), {1, 2}, 1j, "\ud800", "\x00"]),
-    lambda below: st.lists(below, max_size=3)
-    | st.tuples(below)
-    | st.dictionaries(st.text(max_size=3) | st.integers() | st.none(), below, max_size=3),
+    lambda below: (
+        st.lists(below, max_size=3)
+        | st.tuples(below)
+        | st.dictionaries(st.text(max_size=3) | st.integers() | st.none(), below, max_size=3)
+    ),
     max_leaves=10,
 )
 

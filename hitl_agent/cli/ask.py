@@ -90,6 +90,9 @@ def decision(request: ReviewRequest) -> Decision | str:
         except EOFError:
             output.err.print()
             return "quit"
+        except KeyboardInterrupt:
+            output.err.print()
+            raise
         except HitlError as error:
             output.problem(error)
             continue

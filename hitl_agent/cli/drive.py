@@ -54,10 +54,14 @@ def drive(
     """Run a thread until it ends or waits, with a line for each thing that happens."""
     config = runtime.config(thread_id)
     with captured():
-        for chunk in graph.stream(graph_input, config, stream_mode="updates"):
-            if not json_ and isinstance(chunk, Mapping):
-                for node, update in chunk.items():
-                    _progress(node, update)
+        for mode, chunk in graph.stream(graph_input, config, stream_mode=["updates", "custom"]):
+            if json_ or not isinstance(chunk, Mapping):
+                continue
+            if mode == "custom":
+                _verdicts(chunk.get("judged"))
+                continue
+            for node, update in chunk.items():
+                _progress(node, update)
     return runtime.thread(thread_id)
 
 
@@ -80,14 +84,18 @@ def conclude(view: ThreadView, *, json_: bool) -> None:
     raise typer.Exit(status)
 
 
+def _verdicts(judged: Any) -> None:
+    """Print how calls were judged; a graph of somebody else's may stream anything."""
+    for one in judged if isinstance(judged, list) else []:
+        if isinstance(one, Mapping) and isinstance(one.get("reasons"), list):
+            _said(one.get("tier"), one.get("tool"), "; ".join(map(str, one["reasons"])))
+
+
 def _progress(node: str, update: Any) -> None:
     """Print what a node did; a graph of somebody else's may have put anything in its state."""
     if not isinstance(update, Mapping):
         return
-    judged, messages = update.get("judged"), update.get("messages")
-    for one in judged if isinstance(judged, list) else []:
-        if isinstance(one, Mapping) and isinstance(one.get("reasons"), list):
-            _said(one.get("tier"), one.get("tool"), "; ".join(map(str, one["reasons"])))
+    messages = update.get("messages")
     for message in messages if isinstance(messages, list) else [messages]:
         if isinstance(message, ToolMessage):
             _said("result", message.name, message.text, style="", limit=300)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shlex
 import sys
 import traceback
@@ -40,6 +41,18 @@ class _Console(Console):
 
 out = _Console(highlight=False, markup=False, emoji=False)
 err = _Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def abandoned() -> bool:
+    """Whether whoever read our output has gone, as far as the system tells."""
+    if out.broken or sys.stdout is None or not hasattr(select, "poll"):
+        return out.broken
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    except (OSError, ValueError):  # no file behind it
+        return False
 
 
 def safe(text: object, *, limit: int | None = None) -> str:

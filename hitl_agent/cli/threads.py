@@ -61,10 +61,11 @@ def list_(
                 if live:
                     output.out.clear()
                 _print(waiting, json_=json_)
-            if not watch or output.out.broken:
-                break
             before = now
-            time.sleep(_WATCH_SECONDS)
+            if watch:
+                time.sleep(_WATCH_SECONDS)
+            if not watch or output.abandoned():
+                break
         if waiting and not json_:
             output.hint(f"next: {output.command('show', waiting[0].thread_id)}")
             if len(waiting) == limit:

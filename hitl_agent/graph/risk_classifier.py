@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.types import Command, Send
+from langgraph.types import Command, Send, StreamWriter
 
 from hitl_agent.calls import clean_text
 from hitl_agent.execution import Judge, Review, Settled
@@ -30,9 +30,9 @@ class RiskClassifierNode:
         self._gate = gate
 
     def run(
-        self, state: AgentState, config: RunnableConfig
+        self, state: AgentState, config: RunnableConfig, writer: StreamWriter
     ) -> Command[Literal["human_review", "executor"]]:
-        """Judge, and send each call where it has to go."""
+        """Judge, tell the `custom` stream how, and send each call where it has to go."""
         messages = state["messages"]
         planned = pending_calls(messages)
         courses = self._gate.settle(
@@ -50,10 +50,8 @@ class RiskClassifierNode:
             for one, course in zip(planned, courses, strict=True)
             if isinstance(course, Review)
         ]
-        return Command(
-            update={"judged": [_shown(one) for one in courses if not isinstance(one, Judge)]},
-            goto=reviews or "executor",
-        )
+        writer({"judged": [_shown(one) for one in courses if not isinstance(one, Judge)]})
+        return Command(goto=reviews or "executor")
 
 
 def _shown(course: Settled) -> dict[str, Any]:

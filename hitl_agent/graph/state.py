@@ -19,13 +19,11 @@ class AgentState(TypedDict, total=False):
         messages: the conversation, as everywhere in LangGraph.
         runbook: the plan of a `RunbookPlanner` that has none of its own, as `Runbook.to_json`.
         model: the model of a `ChatModelPlanner` that has none of its own, such as `openai:gpt-5`.
-        judged: how the calls of the last turn were judged; for display, nothing believes it.
     """
 
     messages: Annotated[list[AnyMessage], add_messages]
     runbook: dict[str, Any]
     model: str
-    judged: list[dict[str, Any]]
 
 
 class ReviewTask(TypedDict):

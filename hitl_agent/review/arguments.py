@@ -30,7 +30,7 @@ def check_arguments(args: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
 
     try:
         checked = Schema(schema)
-        problem = checked.problem(args) or first_unknown(args, checked)
+        problem = first_unknown(args, checked) or checked.problem(args)
     except RecursionError as error:
         raise InvalidCall("the schema of the arguments leads back to itself") from error
     except Exception as error:  # a schema comes from wherever the tool does

@@ -264,7 +264,10 @@ def _additional_properties(
         for name, item in instance.items():
             if name in schema.get("properties", {}) or _by_pattern(schema, name):
                 continue
-            yield from validator.descend(item, node, path=name)
+            if node is False:
+                yield jsonschema.ValidationError(f"{name!r} is not expected")
+            else:
+                yield from validator.descend(item, node, path=name)
 
 
 def _unique_items(

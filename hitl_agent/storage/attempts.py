@@ -9,6 +9,7 @@ from typing import Any, Literal
 from hitl_agent.audit import Entry, Kind
 from hitl_agent.execution import Judged
 from hitl_agent.storage.database import Database
+from hitl_agent.storage.record import as_parameter
 
 _SQL = "attempts"
 
@@ -46,8 +47,7 @@ def start(
         policy_digest=policy_digest,
         now=now,
         deadline=deadline,
-        kind=str(entry.kind),
-        entry=entry.canonical(),
+        entries=as_parameter(entry),
     )
 
 
@@ -77,6 +77,5 @@ def end(
         state=state,
         result=dict(result) if result is not None else None,
         now=now,
-        kind=str(entry.kind),
-        entry=entry.canonical(),
+        entries=as_parameter(entry),
     )

@@ -12,6 +12,7 @@ from hitl_agent.calls import ToolCall
 from hitl_agent.execution import Judge, Judged
 from hitl_agent.policy import Policy, Tier, Verdict
 from hitl_agent.storage.database import Database
+from hitl_agent.storage.record import as_parameter
 
 _SQL = "judgements"
 
@@ -51,17 +52,20 @@ def judge(
     Returns:
         What was written, or None if another process has written this revision before.
     """
-    call = step.call
+    call, call_digest = step.call, step.call.digest
+    # most calls are judged as they were planned
+    planned_digest = call_digest if planned is call else planned.digest
+    shown = verdict.to_json()
     grant_id = uuid.uuid4() if verdict.tier in (Tier.AUTO_APPROVE, Tier.SOFT_REVIEW) else None
     expires_at = now + timedelta(seconds=verdict.grant_ttl_seconds)
     body: dict[str, Any] = {
         "args": call.args,
-        "call_digest": call.digest,
+        "call_digest": call_digest,
         "confidence": confidence,
-        "planned_digest": planned.digest,
+        "planned_digest": planned_digest,
         "revision": step.revision,
         "tool": call.tool,
-        "verdict": verdict.to_json(),
+        "verdict": shown,
     }
     entries = [Entry(Kind.VERDICT, thread_id, call.call_id, now, body)]
     if grant_id:
@@ -72,7 +76,7 @@ def judge(
                 now,
                 grant_id=grant_id,
                 revision=step.revision,
-                call_digest=call.digest,
+                call_digest=call_digest,
                 policy_digest=verdict.policy_digest,
                 source="policy",
                 expires_at=expires_at,
@@ -86,24 +90,23 @@ def judge(
         revision=step.revision,
         tool=call.tool,
         args=dict(call.args),
-        call_digest=call.digest,
-        planned_digest=planned.digest,
+        call_digest=call_digest,
+        planned_digest=planned_digest,
         tier=str(verdict.tier),
-        verdict=verdict.to_json(),
+        verdict=shown,
         policy_digest=verdict.policy_digest,
         now=now,
         grant_id=grant_id,
         expires_at=expires_at,
-        kinds=[str(entry.kind) for entry in entries],
-        entries=[entry.canonical() for entry in entries],
+        entries=as_parameter(*entries),
     )
     if not written or step.errors:
         return None  # after a doubt the attempt counts too: read it all
     return Judged(
         call=call,
         revision=step.revision,
-        call_digest=call.digest,
-        planned_digest=planned.digest,
+        call_digest=call_digest,
+        planned_digest=planned_digest,
         verdict=verdict,
         expires_at=expires_at if grant_id else None,
     )

@@ -1,11 +1,17 @@
-"""Reading the append-only record."""
+"""The append-only record: what other statements write, and what is read."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from hitl_agent.audit import Entry
 from hitl_agent.storage.database import Database
+
+
+def as_parameter(*entries: Entry) -> str:
+    """Return entries as the parameter of the statement that makes them true: a list of texts."""
+    return json.dumps([entry.canonical() for entry in entries])
 
 
 def entries(database: Database, thread_id: str, *, limit: int = 1000) -> list[dict[str, Any]]:

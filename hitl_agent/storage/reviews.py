@@ -14,6 +14,7 @@ from hitl_agent.policy import Verdict
 from hitl_agent.review import Approve, Decision, Edit, ReviewRequest
 from hitl_agent.storage.database import Database
 from hitl_agent.storage.judgements import grant_entry
+from hitl_agent.storage.record import as_parameter
 
 _SQL = "reviews"
 
@@ -54,8 +55,7 @@ def ask(database: Database, request: ReviewRequest, *, again: bool) -> None:
         task=request.task,
         now=request.created_at,
         due_at=due_at,
-        kind=str(entry.kind),
-        entry=entry.canonical(),
+        entries=as_parameter(entry),
     )
 
 
@@ -122,8 +122,7 @@ def decide(
         now=now,
         grant_id=grant_id,
         expires_at=expires_at,
-        kinds=[str(entry.kind) for entry in entries],
-        entries=[entry.canonical() for entry in entries],
+        entries=as_parameter(*entries),
     )
     if not written:
         raise stale(database, request.request_id, call.call_id, request.thread_id)
@@ -159,8 +158,7 @@ def refuse_answer(
         "refuse_answer",
         request_id=request.request_id,
         problem=problem,
-        kind=str(entry.kind),
-        entry=entry.canonical(),
+        entries=as_parameter(entry),
     )
 
 
@@ -173,8 +171,7 @@ def withdraw(database: Database, thread_id: str, call_ids: Sequence[str], now: d
         "withdraw",
         thread_id=thread_id,
         call_ids=list(call_ids),
-        kind=str(Kind.WITHDRAWN),
-        entries=[entry.canonical() for entry in entries],
+        entries=as_parameter(*entries),
     )
 
 

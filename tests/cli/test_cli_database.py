@@ -23,7 +23,7 @@ def test_a_database_that_is_down_is_named_with_status_1(hitl_bare, args):
     assert "does not answer" in hitl_bare(*args, "--database-url", DOWN, "--json").error["error"]
 
 
-@pytest.mark.parametrize("url", ["garbage", "mysql://x", "postgresql://h:1:2/x", "", " ", "="])
+@pytest.mark.parametrize("url", ["garbage", "mysql://x", "postgresql://h/x?nope=1", "", " ", "="])
 @pytest.mark.parametrize("args", [("list",), ("db", "status"), ("db", "migrate")], ids=" ".join)
 def test_a_url_that_cannot_be_read_is_wrong_usage(hitl_bare, args, url):
     ended = hitl_bare(*args, "--database-url", url)
@@ -90,3 +90,9 @@ def test_a_broken_project_file_does_not_hide_behind_the_embedded_database(hitl_b
     (hitl_bare.folder / "langgraph.json").write_text("{")
     assert hitl_bare("list").status == 2
     assert hitl_bare("list", "--database-url", DOWN).status == 1
+
+
+@pytest.mark.parametrize("url", ["postgresql//app:s3cret@db/app", "postgresql://app:s3cret@[::1/x"])
+@pytest.mark.xfail(reason="bug in storage/connection.py: libpq's message repeats the URL")
+def test_a_url_that_cannot_be_read_is_not_repeated_with_its_password(hitl_bare, url):
+    assert "s3cret" not in hitl_bare("list", "--database-url", url).err

@@ -7,9 +7,11 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
+
+ROOT = Path(__file__).parents[2]
 
 HEAVY = {"langgraph", "langchain_core", "langchain", "openai", "jsonschema", "ruamel.yaml"}
 

@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
+
+ROOT = Path(__file__).parents[2]
 
 COMMANDS = [
     "run", "list", "show", "approve", "reject", "edit", "respond", "resume", "review", "history",

@@ -55,7 +55,7 @@ def test_a_forged_review_task_asks_about_nothing_that_is_not_gated(runtime: Runt
 @pytest.mark.parametrize("node", ["human_review", "risk_classifier", "planner"])
 def test_state_written_in_a_nodes_name_runs_nothing(runtime: Runtime, node: str) -> None:
     agent = gated(runtime)
-    agent.graph.update_state(agent.config, {"judged": [{"tier": "auto_approve"}]}, as_node=node)
+    agent.graph.update_state(agent.config, {"model": "any"}, as_node=node)
     drive(agent, None)
     assert agent.done == []
 

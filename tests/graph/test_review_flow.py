@@ -385,6 +385,16 @@ def test_the_async_way_does_the_same(runtime: Runtime) -> None:
     assert agent.status == "done"
 
 
+def test_the_custom_stream_tells_how_each_call_was_judged(runtime: Runtime) -> None:
+    agent = desk(runtime, [call("look", "a", what="x"), call("send", "b", to="y")])
+    start = agent.runtime.start_input("do it")
+    (chunk,) = agent.graph.stream(start, agent.config, stream_mode="custom")
+    assert [(one["call_id"], one["tier"]) for one in chunk["judged"]] == [
+        ("a", "auto_approve"),
+        ("b", "hard_gate"),
+    ]
+
+
 def test_the_thread_tells_the_same_as_langgraph_at_every_step(runtime: Runtime) -> None:
     agent = desk(runtime, [call("look", "a", what="x")], [call("send", "b", to="x")])
     seen = []

@@ -63,7 +63,6 @@ def test_an_answer_is_a_decision_or_it_is_refused_with_what_can_be_recorded(answ
         decision = read_answer(answer, tool="refund")
         check_decision(decision, CALL, allowed=DECISIONS, schema=SCHEMA)
     except InvalidDecision as error:
-        assert len(str(error)) < 1000
         recorded = {"problem": str(error)}
     else:
         assert isinstance(decision, Approve | Edit | Reject | Respond)
@@ -72,6 +71,7 @@ def test_an_answer_is_a_decision_or_it_is_refused_with_what_can_be_recorded(answ
             "args": decision.args if isinstance(decision, Edit) else None,
         }
     canonical(recorded)
+    assert len(recorded.get("problem", "")) < 1000
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,20 @@ def test_an_answer_is_a_decision_or_it_is_refused_with_what_can_be_recorded(answ
             {"type": "edit", "edited_action": {"name": "refund", "args": {"amount": 1}}},
             Edit({"amount": 1}),
         ),
-        ({"type": "edit", "edited_action": {"amount": 1}, "message": "m"}, Edit({"amount": 1}, "m")),
+        (
+            {"type": "edit", "edited_action": {"amount": 1}, "message": "m"},
+            Edit({"amount": 1}, "m"),
+        ),
         ({"type": "accept", "args": None}, Approve()),
         ({"type": "accept", "args": {"action": "refund", "args": {"amount": 5}}}, Approve()),
         ({"type": "ignore", "args": None}, Reject("ignored by the reviewer")),
         ({"type": "ignore", "message": "later"}, Reject("later")),
         ({"type": "response", "args": "it is Ann"}, Respond("it is Ann")),
         ({"type": "response", "message": "it is Ann"}, Respond("it is Ann")),
-        ({"type": "edit", "args": {"action": "refund", "args": {"amount": 1}}}, Edit({"amount": 1})),
+        (
+            {"type": "edit", "args": {"action": "refund", "args": {"amount": 1}}},
+            Edit({"amount": 1}),
+        ),
         ({"type": "edit", "args": {"amount": 1}}, Edit({"amount": 1})),
         ({"type": "edit", "args": {}}, Edit({})),
         ({"type": "approve", "message": "a\x00b"}, Approve("a\ufffdb")),
@@ -153,9 +159,7 @@ def test_what_is_no_decision_is_refused_with_the_reason(answer, why):
     assert why in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "decision", [Approve("m"), Edit({"amount": 1}), Reject(), Respond("said")]
-)
+@pytest.mark.parametrize("decision", [Approve("m"), Edit({"amount": 1}), Reject(), Respond("said")])
 def test_only_an_allowed_decision_may_be_given(decision):
     others = [one for one in DECISIONS if one != decision.type]
     check_decision(decision, CALL, allowed=[decision.type], schema=SCHEMA)

@@ -21,7 +21,8 @@ WITH used AS (
     RETURNING a.thread_id, a.call_id
 ), recorded AS (
     INSERT INTO hitl.record (thread_id, call_id, kind, entry)
-    SELECT thread_id, call_id, %(kind)s, %(entry)s FROM started
+    SELECT thread_id, call_id, e::json ->> 'kind', e
+    FROM started, json_array_elements_text(%(entries)s::json) AS e
 )
 SELECT count(*) AS written FROM started;
 
@@ -33,6 +34,7 @@ WITH ended AS (
     RETURNING thread_id, call_id
 ), recorded AS (
     INSERT INTO hitl.record (thread_id, call_id, kind, entry)
-    SELECT thread_id, call_id, %(kind)s, %(entry)s FROM ended
+    SELECT thread_id, call_id, e::json ->> 'kind', e
+    FROM ended, json_array_elements_text(%(entries)s::json) AS e
 )
 SELECT count(*) AS written FROM ended;

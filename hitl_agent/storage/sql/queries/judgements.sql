@@ -47,7 +47,7 @@ WITH judged AS (
         AND r.status = 'open'
 ), recorded AS (
     INSERT INTO hitl.record (thread_id, call_id, kind, entry)
-    SELECT j.thread_id, j.call_id, e.kind, e.entry
-    FROM judged AS j, unnest(%(kinds)s::text[], %(entries)s::text[]) AS e (kind, entry)
+    SELECT j.thread_id, j.call_id, e::json ->> 'kind', e
+    FROM judged AS j, json_array_elements_text(%(entries)s::json) AS e
 )
 SELECT count(*) AS written FROM judged;

@@ -11,7 +11,8 @@ WITH asked AS (
     RETURNING thread_id, call_id
 ), recorded AS (
     INSERT INTO hitl.record (thread_id, call_id, kind, entry)
-    SELECT thread_id, call_id, %(kind)s, %(entry)s FROM asked
+    SELECT thread_id, call_id, e::json ->> 'kind', e
+    FROM asked, json_array_elements_text(%(entries)s::json) AS e
 )
 SELECT count(*) AS written FROM asked;
 
@@ -42,8 +43,8 @@ WITH closed AS (
     WHERE %(grant_id)s::uuid IS NOT NULL
 ), recorded AS (
     INSERT INTO hitl.record (thread_id, call_id, kind, entry)
-    SELECT c.thread_id, c.call_id, e.kind, e.entry
-    FROM closed AS c, unnest(%(kinds)s::text[], %(entries)s::text[]) AS e (kind, entry)
+    SELECT c.thread_id, c.call_id, e::json ->> 'kind', e
+    FROM closed AS c, json_array_elements_text(%(entries)s::json) AS e
 )
 SELECT count(*) AS written FROM closed;
 
@@ -54,7 +55,8 @@ WITH noted AS (
     RETURNING thread_id, call_id
 ), recorded AS (
     INSERT INTO hitl.record (thread_id, call_id, kind, entry)
-    SELECT thread_id, call_id, %(kind)s, %(entry)s FROM noted
+    SELECT thread_id, call_id, e::json ->> 'kind', e
+    FROM noted, json_array_elements_text(%(entries)s::json) AS e
 )
 SELECT count(*) AS written FROM noted;
 
@@ -65,9 +67,9 @@ WITH withdrawn AS (
     RETURNING thread_id, call_id
 ), recorded AS (
     INSERT INTO hitl.record (thread_id, call_id, kind, entry)
-    SELECT w.thread_id, w.call_id, %(kind)s, e.entry
+    SELECT w.thread_id, w.call_id, e::json ->> 'kind', e
     FROM withdrawn AS w
-    JOIN unnest(%(call_ids)s::text[], %(entries)s::text[]) AS e (call_id, entry) USING (call_id)
+    JOIN json_array_elements_text(%(entries)s::json) AS e ON e::json ->> 'call_id' = w.call_id
 )
 SELECT count(*) AS written FROM withdrawn;
 
