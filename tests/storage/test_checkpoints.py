@@ -8,11 +8,14 @@ from typing import Annotated, Any, TypedDict
 
 import ormsgpack
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.graph import START, StateGraph
 
 from hitl_agent import Runtime
 from hitl_agent.storage.checkpoints import Checkpointer
 from hitl_agent.storage.database import Database
+from hitl_agent.storage.gathered import Gathered
 
 CALLED: list[str] = []
 
@@ -88,3 +91,57 @@ def test_each_checkpoint_is_written_before_the_graph_goes_on(database: Database)
         builder.add_edge("one", "two")
         runtime.compile(builder, name="g").invoke({"seen": []}, runtime.config("t"))
     assert seen == [2, 3]
+
+
+def rows_of(database: Database, saver: Any) -> list[Any]:
+    """What a saver leaves in LangGraph's tables after writes of every kind."""
+    checkpoint = {
+        **empty_checkpoint(),
+        "id": "1f0e8f3e-0000-6000-8000-000000000001",
+        "ts": "2026-03-01T12:00:00+00:00",
+        "channel_values": {"seen": [1], "inline": "text", "other": {"a": "b"}},
+    }
+    config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    versions: Any = {"seen": "1", "inline": "1", "other": "1", "gone": "1"}
+    written = saver.put(config, checkpoint, {"step": 1}, versions)
+    saver.put(config, checkpoint, {"step": 2}, {})
+    task = "00000000-0000-0000-0000-0000000000aa"
+    saver.put_writes(written, [("seen", [2]), ("other", None), ("x", b"")], task, "~a")
+    saver.put_writes(written, [("seen", [3])], task, "~a")
+    saver.put_writes(written, [("__interrupt__", ["first"])], task)
+    saver.put_writes(written, [("__interrupt__", ["again"]), ("__resume__", [1])], task)
+    saver.put_writes(written, [("__resume__", [2]), ("__resume__", [3])], task)
+    saver.put_writes(written, [], task)
+    found: list[Any] = []
+    with database.connection() as connection:
+        for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes"):
+            rows = connection.execute(f"SELECT * FROM {table}".encode()).fetchall()
+            found += sorted((sorted(row.items()) for row in rows), key=str)
+    saver.delete_thread("t")
+    with database.connection() as connection:
+        for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes"):
+            assert connection.execute(f"SELECT FROM {table}".encode()).fetchall() == []
+    return found
+
+
+def test_it_leaves_the_rows_that_langgraphs_own_saver_leaves(database: Database) -> None:
+    ours = rows_of(database, Checkpointer(database))
+    theirs = rows_of(database, PostgresSaver(database.pool))
+    assert len(ours) == len(theirs) == 8
+    assert ours == theirs
+
+
+def test_statements_that_could_see_each_other_are_not_joined() -> None:
+    insert = "INSERT INTO a (x) VALUES (%s) ON CONFLICT DO NOTHING"
+    gathered = Gathered()
+    gathered.execute(insert, [1])
+    assert gathered.as_one() == (insert.encode(), [1])
+    gathered.execute(insert, [2])
+    assert gathered.as_one() is None
+    assert list(gathered.one_by_one()) == [(insert.encode(), [1]), (insert.encode(), [2])]
+    replacing = Gathered()
+    replacing.executemany(
+        "INSERT INTO a (x) VALUES (%s) ON CONFLICT (x) DO UPDATE SET y = 1", [[1], [1]]
+    )
+    assert replacing.as_one() is None
+    assert Gathered().as_one() is None

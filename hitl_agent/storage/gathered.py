@@ -1,0 +1,63 @@
+"""Several statements gathered into one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any
+
+_VALUES = re.compile(r"VALUES\s*\((?:%s(?:::\w+)?,?\s*)+\)")
+
+
+class Gathered:
+    """Takes the place of a cursor that only writes, and keeps what it is told.
+
+    PostgreSQL runs the parts of one statement against the same snapshot, so they are joined only
+    when they cannot see each other: each into a table of its own, and no row meant to replace
+    another one of the same statement.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[str, list[Sequence[Any]]]] = []
+
+    def execute(self, sql: str, row: Sequence[Any]) -> None:
+        """Keep one statement."""
+        self._parts.append((sql, [row]))
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Keep a statement for each row."""
+        if kept := list(rows):
+            self._parts.append((sql, kept))
+
+    def as_one(self) -> tuple[bytes, list[Any]] | None:
+        """Return one statement and its parameters, or None if the parts cannot be joined."""
+        sql = _joined(tuple((sql, len(rows)) for sql, rows in self._parts))
+        if sql is None:
+            return None
+        return sql, [value for _, rows in self._parts for row in rows for value in row]
+
+    def one_by_one(self) -> Iterator[tuple[bytes, Sequence[Any]]]:
+        """Return the statements in order."""
+        for sql, rows in self._parts:
+            for row in rows:
+                yield sql.encode(), row
+
+
+@cache
+def _joined(parts: tuple[tuple[str, int], ...]) -> bytes | None:
+    tables = [re.search(r"\b(?:INTO|FROM)\s+(\w+)", sql) for sql, _ in parts]
+    names = [table[1] for table in tables if table]
+    if not parts or len(set(names)) != len(parts):
+        return None
+    statements = []
+    for sql, rows in parts:
+        values = _VALUES.search(sql)
+        if rows > 1 and (values is None or "DO UPDATE" in sql):
+            return None
+        row = values[0].removeprefix("VALUES") if values else ""
+        many = sql if values is None else sql.replace(values[0], "VALUES" + ",".join([row] * rows))
+        statements.append(many.strip().rstrip(";"))
+    *first, last = statements
+    named = ", ".join(f"part_{number} AS ({sql})" for number, sql in enumerate(first))
+    return (f"WITH {named} {last}" if named else last).encode()
