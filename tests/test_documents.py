@@ -19,6 +19,7 @@ from hitl_agent.documents import (
     Complaint,
     Document,
     DocumentModel,
+    composing,
     load_document,
     read_text,
     show,
@@ -398,7 +399,7 @@ def test_depth_is_bounded():
 
 def test_size_is_bounded_in_bytes(monkeypatch):
     assert MAX_BYTES == 1_000_000
-    monkeypatch.setattr(documents, "MAX_BYTES", 100)
+    monkeypatch.setattr(documents.reading, "MAX_BYTES", 100)
     assert load("anything: x\n" + "#" * 88).data == {"anything": "x"}
     assert refusal("anything: x\n" + "#" * 89).startswith("1:1: the document is larger than")
     assert refusal("anything: x # " + "é" * 50).startswith("1:1: the document is larger than")
@@ -412,7 +413,7 @@ def test_the_length_of_a_line_is_bounded():
 
 def test_the_number_of_values_is_bounded(monkeypatch):
     assert MAX_VALUES == 50_000
-    monkeypatch.setattr(documents, "MAX_VALUES", 5)
+    monkeypatch.setattr(composing, "MAX_VALUES", 5)
     assert load("anything: [1, 2, 3]").data == {"anything": [1, 2, 3]}
     assert refusal("anything: [1, 2, 3, 4]").startswith(
         "1:21: the document holds more than 5 values"
@@ -427,7 +428,7 @@ def test_what_ruamel_raises_without_a_place_gets_the_last_known(monkeypatch):
         def parse(self, _text):
             raise RecursionError("too deep")
 
-    monkeypatch.setattr(documents, "YAML", Broken)
+    monkeypatch.setattr(composing, "YAML", Broken)
     assert (
         refusal("a")
         == "1:1: this cannot be read as YAML; look here and a little later (`too deep`)"

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hitl_agent import runbook as module
 from hitl_agent.errors import ConfigurationError, DocumentError, PlannerError
 from hitl_agent.runbook import (
     MAX_STEPS,
@@ -21,6 +20,7 @@ from hitl_agent.runbook import (
     parse_template,
     resolve_args,
 )
+from hitl_agent.runbook import templates as module
 
 REFUND = """\
 task: Refund order A-1001 and tell the customer

@@ -1,11 +1,15 @@
-"""While a graph runs: what it prints by itself is shown, escaped, and never mixed with our data."""
+"""While a graph runs: what it prints by itself is shown, escaped; Ctrl-C lets a call end."""
 
 from __future__ import annotations
 
 import io
+import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TextIO
 
 from hitl_agent.cli import output
@@ -64,3 +68,38 @@ def captured() -> Iterator[None]:
         escaped.end()
         sys.stdout, sys.stderr = stdout, stderr
         output.out._file = output.err._file = None  # noqa: SLF001  back to whatever sys has
+
+
+_STOPPING = b"\nstopping when the call that runs has ended; Ctrl-C again leaves it in doubt\n"
+_LEFT = b"\nerror: stopped; what became of the call that ran is not known\n"
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let the first Ctrl-C stop the thread after the call that runs, the second end the process.
+
+    LangGraph waits for a node that runs before it hands an interrupt on: so the outcome of a call
+    is recorded, however long that takes. Whoever cannot wait leaves the call in doubt; it is
+    never run again unasked.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed = 0
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed += 1
+        # no console here: a handler may run while one is being written to
+        if pressed > 1:
+            os.write(2, _LEFT)
+            os._exit(output.INTERRUPTED)
+        if output.err.is_terminal:
+            os.write(2, _STOPPING)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

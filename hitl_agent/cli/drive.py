@@ -9,7 +9,7 @@ import typer
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from hitl_agent.cli import output
-from hitl_agent.cli.capture import captured
+from hitl_agent.cli.capture import captured, stoppable
 from hitl_agent.cli.views import next_steps, print_waiting
 from hitl_agent.errors import ConfigurationError
 from hitl_agent.project import find_project
@@ -53,7 +53,7 @@ def drive(
 ) -> ThreadView:
     """Run a thread until it ends or waits, with a line for each thing that happens."""
     config = runtime.config(thread_id)
-    with captured():
+    with captured(), stoppable():
         for mode, chunk in graph.stream(graph_input, config, stream_mode=["updates", "custom"]):
             if json_ or not isinstance(chunk, Mapping):
                 continue

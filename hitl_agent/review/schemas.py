@@ -27,6 +27,9 @@ MAX_STEPS = 100_000
 MAX_WAYS = 64
 """Ways through the alternatives of a schema in which one value may be read."""
 
+MAX_PATTERNS = 256
+"""Patterns in one schema: so many are kept compiled, and then some."""
+
 _MAX_ERRORS = 100
 _MAX_NAMES = 20
 
@@ -174,9 +177,11 @@ def _refuse_traps(node: Any) -> None:
 
     Raises:
         ValueError: a part names a dialect of its own, for which another validator would be taken,
-            or patterns and `unevaluatedProperties` meet, for which patterns are not run here.
+            or patterns and `unevaluatedProperties` meet, for which patterns are not run here, or
+            there are more patterns than can be kept.
     """
     seen: set[str] = set()
+    patterns: set[str] = set()
     waiting = [node]
     while waiting:
         one = waiting.pop()
@@ -184,8 +189,13 @@ def _refuse_traps(node: Any) -> None:
             if isinstance(one.get("$schema"), str):
                 raise ValueError("a part of it has a `$schema` of its own")  # noqa: TRY004
             seen.update(str(key) for key in one)
+            by_name = one.get("patternProperties")
+            patterns.update(map(str, by_name if isinstance(by_name, Mapping) else ()))
+            patterns.add(str(one.get("pattern")))
         if isinstance(one, Mapping | list):
             waiting += one.values() if isinstance(one, Mapping) else one
+    if len(patterns) > MAX_PATTERNS:
+        raise ValueError("it has too many patterns")
     if {"patternProperties", "unevaluatedProperties"} <= seen:
         raise ValueError("it has both `patternProperties` and `unevaluatedProperties`")
 
@@ -244,6 +254,7 @@ def _matches(
 def _by_pattern(schema: Mapping[str, Any], name: str) -> list[Any]:
     """Return what `patternProperties` says of a key; a pattern that cannot be read fits none."""
     patterns = schema.get("patternProperties", {})
+    _spend(len(patterns))
     searches = [(_pattern(str(pattern)), patterns[pattern]) for pattern in patterns]
     return [node for search, node in searches if search is not None and search(name)]
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hitl_agent.audit import Entry, Kind
 from hitl_agent.calls import ToolCall
 from hitl_agent.execution import Judge, Judged
-from hitl_agent.policy import Policy, Tier, Verdict
+from hitl_agent.policy import Tier, Verdict
 from hitl_agent.storage.database import Database
 from hitl_agent.storage.record import as_parameter
+
+if TYPE_CHECKING:
+    from hitl_agent.policy import Policy  # pydantic would cost `hitl list` a tenth of a second
 
 _SQL = "judgements"
 

@@ -45,6 +45,7 @@ class Hitl:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.effects_file = folder / "effects.log"
+        self._started: list[subprocess.Popen[str]] = []
 
     def __call__(self, *args: str, stdin: str | bytes | None = None) -> Ended:
         done = CliRunner().invoke(app, list(args), input=stdin, prog_name="hitl")
@@ -54,7 +55,7 @@ class Hitl:
     def start(self, *args: str, **options: Any) -> subprocess.Popen[str]:
         """Start a process of its own; stdin is empty unless given."""
         env = os.environ | {"PYTHONPATH": str(ROOT)} | options.pop("env", {})
-        return subprocess.Popen(
+        process = subprocess.Popen(
             (sys.executable, "-m", "hitl_agent", *args),
             **(
                 {
@@ -69,6 +70,15 @@ class Hitl:
                 | options
             ),
         )
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        """End what a failed test left running."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def process(self, *args: str, stdin: str | None = None, **options: Any) -> Ended:
         """Run in a process of its own."""
@@ -110,9 +120,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def hitl(folder: Path, database_url: str) -> Hitl:
+def hitl(folder: Path, database_url: str) -> Iterator[Hitl]:
     """`hitl` in a user's project, on a database of its own."""
-    return Hitl(folder)
+    command = Hitl(folder)
+    yield command
+    command.end()
 
 
 @pytest.fixture

@@ -244,3 +244,21 @@ def test_a_decision_far_from_the_project_stands_and_says_where_to_resume(
     monkeypatch.chdir(hitl.folder)
     assert hitl("resume", "t").status == 0
     assert hitl.effects() == ["refund A-1 80"]
+
+
+def test_approving_all_tells_what_somebody_else_decided_meanwhile(hitl, monkeypatch):
+    hitl.waits("t")
+    from hitl_agent.cli import settle
+
+    checked = settle.check
+
+    def slowly(request, decision):
+        checked(request, decision)
+        monkeypatch.setattr(settle, "check", checked)
+        assert hitl("reject", "t", "--call", "letter.1", "--as", "bea").status == 3
+
+    monkeypatch.setattr(settle, "check", slowly)
+    ended = hitl("approve", "t")
+    assert ended.status == 1
+    assert "bea decided `reject`" in ended.err
+    assert hitl.effects() == ["refund A-1 80"]

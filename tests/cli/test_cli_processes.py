@@ -60,34 +60,48 @@ def test_two_reviewers_of_two_calls_at_once_lose_nothing(hitl):
     assert sorted(hitl.effects()) == ["refund A-1 80", "send ana@example.com"], said
 
 
-def test_ctrl_c_while_a_tool_runs_leaves_a_thread_that_resumes_and_runs_nothing_twice(hitl):
-    hitl.waits("t", "slow.yaml")
-    process = hitl.start("approve", "t", start_new_session=True)
+def interrupted(hitl, *args, times=1, env=None):
+    """Press Ctrl-C while the tool runs."""
+    process = hitl.start(*args, start_new_session=True, env=env or {})
     until(hitl.effects)
-    os.killpg(process.pid, signal.SIGINT)
+    for _ in range(times):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.5)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, (out, err)
-    assert "`hitl resume t`" in err
     assert "Traceback" not in err
-    ended = hitl("resume", "t")
-    assert ended.status == 3
-    assert "in doubt" in hitl("show", "t").out
+    return err
+
+
+def test_ctrl_c_while_a_tool_runs_keeps_its_result_and_the_thread_resumes(hitl):
+    hitl.waits("t", "nap.yaml")
+    err = interrupted(hitl, "approve", "t")
+    assert "continue with `hitl resume t`" in err
+    ended = hitl("resume", "t", "--json")
+    assert (ended.status, ended.json["results"][0]["outcome"]) == (0, "succeeded")
     assert hitl.effects() == ["slow"]
+
+
+def test_ctrl_c_twice_leaves_the_call_in_doubt_and_never_runs_it_again_unasked(hitl):
+    hitl.waits("t", "slow.yaml")
+    start = time.monotonic()
+    err = interrupted(hitl, "approve", "t", times=2, env={"CALL_TIMEOUT": "4"})
+    assert time.monotonic() - start < 20
+    assert "is not known" in err
+    ended = hitl("resume", "t")
+    if ended.status == 1:  # its time is not up yet: it could still be running
+        assert "is being run since" in ended.err
+        assert "hitl resume t" in ended.err
+    until(lambda: hitl("resume", "t").status == 3)
+    assert "in doubt" in hitl("show", "t").out
     assert hitl("respond", "t", "--reason", "it slept long enough").status == 0
     assert hitl.effects() == ["slow"]
 
 
 def test_ctrl_c_as_json(hitl):
-    hitl.waits("t", "slow.yaml")
-    process = hitl.start("approve", "t", "--json", start_new_session=True)
-    until(hitl.effects)
-    os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert json.loads(err.splitlines()[-1]) == {
-        "error": "stopped",
-        "next": "continue with `hitl resume t`",
-    }
+    hitl.waits("t", "nap.yaml")
+    err = interrupted(hitl, "approve", "t", "--json")
+    assert json.loads(err) == {"error": "stopped", "next": "continue with `hitl resume t`"}
 
 
 def test_ctrl_c_ends_watching_quietly(hitl):

@@ -220,6 +220,9 @@ HOSTILE: dict[str, Any] = {
         "patternProperties": {"(a+)+$": {}},
         "unevaluatedProperties": True,
     },
+    "many patterns": {"properties": {f"p{n}": {"pattern": f"x{n}"} for n in range(300)}},
+    "many patterns for names": {"patternProperties": {f"x{n}": {} for n in range(300)}},
+    "no patterns": {"patternProperties": 5},
     "doubling refs": {
         "$ref": "#/$defs/a0",
         "$defs": {
@@ -250,11 +253,36 @@ def test_a_hostile_schema_fetches_nothing_and_only_refuses_the_call(schema):
     assert time.perf_counter() - begun < 20
 
 
-KEYWORDS = (  # of which a schema may be made
-    "properties additionalProperties patternProperties allOf anyOf oneOf not if then else items "
-    "prefixItems contains $ref $defs type enum const required pattern uniqueItems "
-    "dependentSchemas propertyNames minProperties multipleOf a b"
-).split()
+# of which a schema may be made
+KEYWORDS = [
+    "properties",
+    "additionalProperties",
+    "patternProperties",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "items",
+    "prefixItems",
+    "contains",
+    "$ref",
+    "$defs",
+    "type",
+    "enum",
+    "const",
+    "required",
+    "pattern",
+    "uniqueItems",
+    "dependentSchemas",
+    "propertyNames",
+    "minProperties",
+    "multipleOf",
+    "a",
+    "b",
+]
 any_schema = st.recursive(
     st.none()
     | st.booleans()
@@ -323,6 +351,11 @@ def test_a_pattern_is_searched_for_where_that_takes_linear_time(pattern, text, f
         check_arguments({"a": text}, schema)
     else:
         assert "does not match" in refusal({"a": text}, schema)
+
+
+def test_what_is_no_object_has_no_keys_to_match():
+    schema = {"patternProperties": {"x": False}, "additionalProperties": False}
+    check_arguments({"a": 5}, {"properties": {"a": schema}})
 
 
 @pytest.mark.parametrize(

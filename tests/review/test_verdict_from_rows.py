@@ -74,6 +74,15 @@ def test_the_same_is_refused_and_the_same_is_read(data):
         assert all(type(rule.tier) is Tier for rule in read.rules)
 
 
+def test_the_package_has_its_public_names_and_no_others():
+    from hitl_agent import policy
+
+    assert dir(policy) == sorted(policy.__all__)
+    assert all(getattr(policy, name) for name in dir(policy))
+    with pytest.raises(AttributeError, match="no attribute `jugde`"):
+        policy.jugde  # noqa: B018
+
+
 def test_a_verdict_that_is_read_loads_no_yaml_and_no_pydantic():
     import subprocess
     import sys

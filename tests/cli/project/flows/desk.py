@@ -2,6 +2,7 @@
 
 import os
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from langchain_core.tools import StructuredTool
@@ -84,6 +85,7 @@ def make():
         planner=RunbookPlanner(),
         tools=TOOLS,
         policy=Path(__file__).parent.parent / "policies.yaml",
+        call_timeout=timedelta(seconds=float(os.environ.get("CALL_TIMEOUT", "300"))),
     )
 
 
