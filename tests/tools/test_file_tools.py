@@ -42,7 +42,7 @@ def fallback(request, monkeypatch):
 
 
 @pytest.fixture
-def root(tmp_path, fallback):  # noqa: ARG001  it sets the platform
+def root(tmp_path, fallback):
     (tmp_path / "secret").write_text("outside")
     inside = tmp_path / "inside"
     inside.mkdir()

@@ -83,7 +83,7 @@ def test_standard_input_is_empty(run):
 
 def test_no_other_descriptor_is_inherited(run, tmp_path):
     with (tmp_path / "secret").open("w") as secret:
-        os.set_inheritable(secret.fileno(), True)  # noqa: FBT003  takes no keyword
+        os.set_inheritable(secret.fileno(), True)
         listed = run("sh", "-c", "ls /proc/self/fd")
     assert len(listed["stdout"].split()) == 4  # three, and that of ls itself
 

@@ -21,7 +21,7 @@ def database(database_url):
 
 
 @pytest.fixture
-def tools(database, database_url):  # noqa: ARG001  the table has to be there
+def tools(database, database_url):
     return {tool.name: tool for tool in sql_tools(database_url, statement_timeout_ms=3000)}
 
 
