@@ -159,6 +159,10 @@ class Runtime:
             thread = threads.driven_elsewhere(waiting)
         return ThreadView(thread, waiting if thread.status == "waiting" else [])
 
+    def drives(self, thread_id: str) -> bool:
+        """Whether the thread's checkpoints are on this database; `langgraph dev` keeps its own."""
+        return self.checkpointer.get_tuple(self.config(thread_id)) is not None
+
     def history(self, thread_id: str, *, limit: int = 1000) -> list[dict[str, Any]]:
         """Return checkpoints, verdicts, decisions and executions of a thread, in order of time.
 

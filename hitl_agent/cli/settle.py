@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import typer
+
 from hitl_agent.cli import output
 from hitl_agent.cli.drive import drive, graph_of
 from hitl_agent.errors import ConfigurationError, HitlError, InvalidDecision, NothingWaiting
@@ -76,7 +78,13 @@ def resume(runtime: Runtime, thread_id: str, *, json_: bool) -> ThreadView:
 
     Raises:
         HitlError: the thread cannot go on from here. The decision stands.
+        typer.Exit: its checkpoints are on another server, which has to resume it.
     """
+    if not runtime.drives(thread_id):
+        output.hint("the decision is recorded; the thread runs on another server, resume it there")
+        if json_:
+            output.print_json({"thread_id": thread_id, "status": "waiting", "elsewhere": True})
+        raise typer.Exit(output.WAITING)
     try:
         graph = graph_of(runtime, runtime.thread(thread_id))
     except ConfigurationError as error:
