@@ -5,6 +5,7 @@ from __future__ import annotations
 import mailbox
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -57,6 +58,11 @@ def received(folder):
     return [(one["To"], one["Subject"]) for one in mailbox.Maildir(folder)]
 
 
+def plain(line):
+    """A line without what differs from run to run: numbers, and how far a cut text reaches."""
+    return re.sub(r"\d+", "#", line).split("…")[0][:150]
+
+
 def test_without_a_terminal_the_file_decides_and_all_that_was_approved_happens_once(
     database, tmp_path
 ):
@@ -71,6 +77,10 @@ def test_without_a_terminal_the_file_decides_and_all_that_was_approved_happens_o
     assert "once     refund of 24.90 EUR for A-1002: within the limit" in done.stdout
     assert "once     refund of 180.00 EUR for A-1001: approved by ana" in done.stdout
     assert "once     e-mail to ada@example.com, " in done.stdout
+    printed = iter([plain(line) for line in done.stdout.splitlines()])
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for line in readme.split("<!-- demo -->\n```console\n")[1].split("\n```")[0].splitlines():
+        assert line == "[…]" or plain(line) in printed, f"the README shows another line: {line}"
 
 
 def test_every_run_starts_from_the_seeded_orders_also_on_a_url_of_its_own(database, monkeypatch):
