@@ -19,6 +19,7 @@ from hitl_agent.graph.compiled import Graph
 from hitl_agent.graph.gate import DATABASE, GRAPH
 from hitl_agent.graph.state import task_of
 from hitl_agent.review import Decision, ReviewRequest, check_decision, read_answer
+from hitl_agent.review.rendering import command
 from hitl_agent.storage import record, reviews, threads
 from hitl_agent.storage.checkpoints import Checkpointer
 from hitl_agent.storage.database import Database, shared_database
@@ -166,6 +167,8 @@ class Runtime:
     def history(self, thread_id: str, *, limit: int = 1000) -> list[dict[str, Any]]:
         """Return checkpoints, verdicts, decisions and executions of a thread, in order of time.
 
+        Of a longer history these are the last.
+
         Raises:
             UnknownThread: the database holds no such thread.
         """
@@ -185,7 +188,7 @@ class Runtime:
             raise UnknownThread(
                 f"there is no thread `{thread_id}`", hint="see the threads with `hitl list`"
             )
-        return sorted(found, key=lambda one: str(one["at"]))[:limit]
+        return sorted(found, key=lambda one: str(one["at"]))[-limit:]
 
     def decide(
         self,
@@ -242,7 +245,7 @@ class Runtime:
             raise reviews.stale(self.database, asked, call_id, thread_id)
         raise NothingWaiting(
             f"call `{call_id}` of thread `{thread_id}` does not wait for a decision",
-            hint=f"see `hitl show {thread_id}`",
+            hint=f"see `{command('show', thread_id)}`",
         )
 
     def start_input(self, task: str, **state: Any) -> dict[str, Any]:
@@ -268,7 +271,7 @@ class Runtime:
         if not graph.get_state(self.config(thread_id)).tasks:
             raise NothingWaiting(
                 f"thread `{thread_id}` is done, there is nothing to resume",
-                hint=f"see `hitl show {thread_id}`",
+                hint=f"see `{command('show', thread_id)}`",
             )
         open_ = {one.request_id for one in self.waiting(thread_id, limit=1000)}
         answers = {

@@ -13,6 +13,7 @@ from hitl_agent.cli.capture import captured, stoppable
 from hitl_agent.cli.views import next_steps, print_waiting
 from hitl_agent.errors import ConfigurationError
 from hitl_agent.project import find_project
+from hitl_agent.review.rendering import command
 from hitl_agent.runtime import Graph, Runtime, ThreadView
 
 _STYLES = {"hard_gate": "yellow", "block": "red"}
@@ -74,7 +75,7 @@ def conclude(view: ThreadView, *, json_: bool) -> None:
         output.print_json(view.to_json())
     elif view.waiting:
         print_waiting(view.waiting)
-        steps = [output.command(name, thread.thread_id) for name in ("show", "approve")]
+        steps = [command(name, thread.thread_id) for name in ("show", "approve")]
         steps.append("hitl review")
     if status == output.FAILED:
         why = f"the thread failed: {thread.error}" if thread.error else "the thread stopped halfway"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import shlex
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hitl_agent.errors import ConfigurationError, DocumentError, HitlError, InvalidDecision
-from hitl_agent.review.rendering import visible
+from hitl_agent.review.rendering import command, visible
 
 DONE, FAILED, USAGE, WAITING, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -111,28 +110,6 @@ def problem(text: object) -> None:
 def width() -> int:
     """Return the columns there are: the terminal's, or as many as wanted when there is none."""
     return out.width if out.is_terminal else _PIPED_WIDTH
-
-
-def command(name: str, thread_id: str, **options: str) -> str:
-    """Return a command that can be pasted into a shell, whatever the ids contain.
-
-    Call ids come from the model: unquoted, one could smuggle a command of its own.
-    """
-    given = [word for one in options.items() for word in (f"--{one[0]}", _shell_word(one[1]))]
-    thread = [_shell_word(thread_id)]
-    if thread_id.startswith("-"):
-        return " ".join(("hitl", name, *given, "--", *thread))
-    return " ".join(("hitl", name, *thread, *given))
-
-
-def _shell_word(text: str) -> str:
-    if visible(text) == text:
-        return shlex.quote(text)
-    coded = "".join(
-        chr(one) if chr(one).isascii() and chr(one).isalnum() else f"\\x{one:02x}"
-        for one in text.encode("utf-8", "replace")
-    )
-    return f"$'{coded}'"
 
 
 def short_args(args: Any, *, limit: int = 60) -> str:

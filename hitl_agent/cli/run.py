@@ -19,6 +19,7 @@ from hitl_agent.cli.options import (
     use_database,
 )
 from hitl_agent.errors import ConfigurationError, HitlError, InvalidDecision, UnknownThread
+from hitl_agent.review.rendering import command
 
 if TYPE_CHECKING:
     from hitl_agent.runtime import Runtime
@@ -60,7 +61,7 @@ def run(
         find_project().require(graph)
         task = task or (plan.task if plan else None)
         if not task or not task.strip():
-            command = output.command("run", graph)
+            command = command("run", graph)
             raise ConfigurationError("there is nothing to do", hint=f'say it: {command} "TASK"')
         use_database(database_url)
         with Runtime.open() as runtime:
@@ -140,7 +141,7 @@ def _require_free(runtime: Runtime, thread_id: str) -> None:
     if thread.status in ("waiting", "running"):
         raise HitlError(
             f"thread `{thread_id}` exists and is {thread.status}",
-            hint=f"see `{output.command('show', thread_id)}`, or take another --thread",
+            hint=f"see `{command('show', thread_id)}`, or take another --thread",
         )
 
 

@@ -11,6 +11,7 @@ from hitl_agent.cli.drive import drive, graph_of
 from hitl_agent.errors import ConfigurationError, HitlError, InvalidDecision, NothingWaiting
 from hitl_agent.review import Decision, ReviewRequest, check_decision
 from hitl_agent.review.decision import MAX_MESSAGE
+from hitl_agent.review.rendering import command
 from hitl_agent.runtime import Runtime, ThreadView
 
 _PAST = {"approve": "approved", "edit": "edited", "reject": "rejected", "respond": "answered"}
@@ -36,7 +37,7 @@ def requests(
     if not view.waiting:
         raise NothingWaiting(
             f"nothing waits in thread `{thread_id}`, it is {view.thread.status}",
-            hint=f"see `{output.command('show', thread_id)}`",
+            hint=f"see `{command('show', thread_id)}`",
         )
     if len(view.waiting) > 1 and not all_:
         calls = ", ".join(one.call.call_id for one in view.waiting)
@@ -88,7 +89,7 @@ def resume(runtime: Runtime, thread_id: str, *, json_: bool) -> ThreadView:
     try:
         graph = graph_of(runtime, runtime.thread(thread_id))
     except ConfigurationError as error:
-        resume_ = output.command("resume", thread_id)
+        resume_ = command("resume", thread_id)
         raise HitlError(
             f"the decision is recorded, but the thread cannot go on from here: {error}",
             hint=f"run `{resume_}` where its `langgraph.json` is",

@@ -21,6 +21,7 @@ from hitl_agent.cli.options import (
     use_database,
 )
 from hitl_agent.errors import ConfigurationError
+from hitl_agent.review.rendering import command
 
 if TYPE_CHECKING:
     from hitl_agent.review import ReviewRequest
@@ -67,7 +68,7 @@ def list_(
             if not watch or output.abandoned():
                 break
         if waiting and not json_:
-            output.hint(f"next: {output.command('show', waiting[0].thread_id)}")
+            output.hint(f"next: {command('show', waiting[0].thread_id)}")
             if len(waiting) == limit:
                 output.hint(f"the first {limit} are shown; --limit N shows more")
 

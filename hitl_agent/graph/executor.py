@@ -28,6 +28,7 @@ from hitl_agent.execution import (
 from hitl_agent.graph.answers import answer
 from hitl_agent.graph.gate import Gate, thread_of
 from hitl_agent.graph.state import AgentState, PlannedCall, pending_calls
+from hitl_agent.review.rendering import command
 from hitl_agent.storage import attempts
 from hitl_agent.storage.database import Database
 
@@ -101,18 +102,19 @@ class ExecutorNode:
                 return course
             (course,) = self._gate.courses(database, thread_id, [planned])
         judged = course.judged if not isinstance(course, Judge) else None
+        again = command("resume", thread_id)
         if isinstance(course, Busy):
             raise CallBusy(
                 f"call `{planned.call.call_id}` of `{planned.call.tool}` is being run since "
                 f"{course.judged.started_at:%H:%M:%S}, here or by another process",
-                hint=f"try `hitl resume {thread_id}` after {course.judged.deadline:%H:%M:%S}",
+                hint=f"try `{again}` after {course.judged.deadline:%H:%M:%S}",
             )
         if isinstance(course, Refused | Answered | Finished):
             return course
         raise GrantRefused(
             f"call `{planned.call.call_id}` of `{planned.call.tool}` has no valid grant "
             f"(revision {judged.revision if judged else 0}); nothing was run",
-            hint=f"continue with `hitl resume {thread_id}`",
+            hint=f"continue with `{again}`",
         )
 
     def _call(
@@ -165,7 +167,7 @@ class ExecutorNode:
             raise GrantRefused(
                 f"call `{judged.call.call_id}` of `{judged.call.tool}` ended as {state} after "
                 "another process had taken it for lost",
-                hint=f"see `hitl history {thread_id}` and settle it with `hitl show {thread_id}`",
+                hint=f"see `{command('history', thread_id)}`",
             )
         return Finished(replace(judged, attempt=state, result=result))
 

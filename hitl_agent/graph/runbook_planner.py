@@ -52,7 +52,8 @@ class RunbookPlanner:
                         results[step.id] = outcome["value"]
                 continue
             return _proposal(group, results, run)
-        return AIMessage(f"the runbook is done: {len(results)} steps ran")
+        steps = "1 step" if len(results) == 1 else f"{len(results)} steps"
+        return AIMessage(f"the runbook is done: {steps} ran")
 
     async def aplan(
         self, state: AgentState, tools: Sequence[BaseTool], config: RunnableConfig

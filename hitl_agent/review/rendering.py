@@ -1,7 +1,8 @@
-"""Text of models and tools, made safe to show to a person."""
+"""Text of models and tools, made safe to show to a person, and ids made safe to paste."""
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
 
 _SAFE_CATEGORIES = frozenset({"L", "N", "P", "S"})
@@ -93,3 +94,25 @@ def _escape(char: str) -> str:
     if code < 0x100:  # noqa: PLR2004
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"  # noqa: PLR2004
+
+
+def command(name: str, thread_id: str, **options: str) -> str:
+    """Return a command that can be pasted into a shell, whatever the ids contain.
+
+    Call ids come from the model: unquoted, one could smuggle a command of its own.
+    """
+    given = [word for one in options.items() for word in (f"--{one[0]}", _shell_word(one[1]))]
+    thread = [_shell_word(thread_id)]
+    if thread_id.startswith("-"):
+        return " ".join(("hitl", name, *given, "--", *thread))
+    return " ".join(("hitl", name, *thread, *given))
+
+
+def _shell_word(text: str) -> str:
+    if visible(text) == text:
+        return shlex.quote(text)
+    coded = "".join(
+        chr(one) if chr(one).isascii() and chr(one).isalnum() else f"\\x{one:02x}"
+        for one in text.encode("utf-8", "replace")
+    )
+    return f"$'{coded}'"

@@ -36,18 +36,25 @@ def connect(url: str) -> Iterator[psycopg.Connection[DictRow]]:
         ConfigurationError: the URL cannot be read.
     """
     with translated():
-        try:
-            conninfo_to_dict(url)
-        except psycopg.ProgrammingError as error:
-            raise ConfigurationError(
-                f"the database URL cannot be read: {str(error).strip()}",
-                hint="write it like `postgresql://user@host:5432/name`",
-            ) from error
+        _require_readable(url)
         # nothing is prepared: a migration is several statements in one
         with psycopg.connect(
             url, **connection_options() | {"prepare_threshold": None}
         ) as connection:
             yield connection
+
+
+def _require_readable(url: str) -> None:
+    """Raise `ConfigurationError` unless the URL can be read; it may hold a password, so no more."""
+    try:
+        ports = str(conninfo_to_dict(url).get("port") or "").split(",")
+    except psycopg.ProgrammingError:
+        ports = ["none"]
+    if not all(port == "" or (port.isdigit() and 0 < int(port) < 2**16) for port in ports):
+        raise ConfigurationError(
+            "the database URL cannot be read",
+            hint="write it like `postgresql://user@host:5432/name`",
+        )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ def as_parameter(*entries: Entry) -> str:
 
 
 def entries(database: Database, thread_id: str, *, limit: int = 1000) -> list[dict[str, Any]]:
-    """Return what is recorded of a thread, oldest first, each entry as plain JSON."""
+    """Return the last entries of a thread, oldest first, each as plain JSON."""
     rows = database.rows("record", "entries", thread_id=thread_id, limit=limit)
     return [
         {
@@ -23,5 +23,5 @@ def entries(database: Database, thread_id: str, *, limit: int = 1000) -> list[di
             "recorded_at": row["recorded_at"].isoformat(),
             **json.loads(row["entry"]),
         }
-        for row in rows
+        for row in reversed(rows)
     ]

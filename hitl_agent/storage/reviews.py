@@ -12,6 +12,7 @@ from hitl_agent.calls import ToolCall
 from hitl_agent.errors import StaleDecision
 from hitl_agent.policy import Verdict
 from hitl_agent.review import Approve, Decision, Edit, ReviewRequest
+from hitl_agent.review.rendering import command
 from hitl_agent.storage.database import Database
 from hitl_agent.storage.judgements import grant_entry
 from hitl_agent.storage.record import as_parameter
@@ -139,7 +140,7 @@ def stale(database: Database, request_id: str, call_id: str, thread_id: str) -> 
         became = "the question was withdrawn, the call was judged anew or left behind"
     return StaleDecision(
         f"call `{call_id}` no longer waits for a decision: {became}",
-        hint=f"see `hitl show {thread_id}`",
+        hint=f"see `{command('show', thread_id)}`",
     )
 
 

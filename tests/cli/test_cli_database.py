@@ -93,6 +93,5 @@ def test_a_broken_project_file_does_not_hide_behind_the_embedded_database(hitl_b
 
 
 @pytest.mark.parametrize("url", ["postgresql//app:s3cret@db/app", "postgresql://app:s3cret@[::1/x"])
-@pytest.mark.xfail(reason="bug in storage/connection.py: libpq's message repeats the URL")
 def test_a_url_that_cannot_be_read_is_not_repeated_with_its_password(hitl_bare, url):
     assert "s3cret" not in hitl_bare("list", "--database-url", url).err

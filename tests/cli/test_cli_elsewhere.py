@@ -1,4 +1,4 @@
-"""Threads that another server drives: their questions are on our database, their checkpoints not."""
+"""Threads that another server drives: only their questions are on our database."""
 
 from __future__ import annotations
 

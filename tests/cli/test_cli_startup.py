@@ -40,10 +40,6 @@ def test_looking_at_the_list_loads_no_framework(hitl, args):
     assert HEAVY & loaded(hitl, *args) == set()
 
 
-@pytest.mark.xfail(
-    reason="storage/judgements.py imports `Policy` when it is loaded: pydantic and the documents",
-    strict=False,
-)
 def test_looking_at_the_list_loads_no_pydantic(hitl):
     assert "pydantic" not in loaded(hitl, "list")
 
@@ -52,7 +48,6 @@ def test_help_loads_no_database_driver(hitl_bare):
     assert {"psycopg", "psycopg_pool"}.isdisjoint(loaded(hitl_bare, "--help"))
 
 
-@pytest.mark.xfail(reason="0.1 s over, as long as the test above is not fixed", strict=False)
 def test_the_list_answers_in_half_a_second_of_work(hitl):
     """The best of a few, in processor time: the machine may be busy with other things."""
     hitl.waits("t")

@@ -81,7 +81,16 @@ def test_a_server_that_is_down_is_an_error_of_ours(url: str) -> None:
         pass
 
 
-@pytest.mark.parametrize("url", ["mysql://x", "postgresql://[", "host=a b=c"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://x",
+        "postgresql://[",
+        "host=a b=c",
+        "postgresql://h:port/x",
+        "postgresql://h:99999/x",
+    ],
+)
 def test_a_url_that_cannot_be_read_is_the_users_mistake(url: str) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"), Runtime.open(url):
         pass

@@ -68,3 +68,14 @@ def test_the_history_is_in_the_order_of_time(database: Database) -> None:
         found = runtime.history(agent.thread_id)
     assert [one["at"] for one in found] == sorted(one["at"] for one in found)
     assert {one["kind"] for one in found} >= {"checkpoint", "verdict", "grant", "succeeded"}
+
+
+def test_of_a_long_history_the_last_is_shown(database: Database) -> None:
+    with Runtime.open(database.url) as runtime:
+        agent = desk(runtime, [call("look", "a", what="x")])
+        agent.clock.advance(days=9999)
+        agent.start()
+        assert [one["kind"] for one in runtime.history(agent.thread_id, limit=2)] == [
+            "started",
+            "succeeded",
+        ]
