@@ -61,8 +61,8 @@ def run(
         find_project().require(graph)
         task = task or (plan.task if plan else None)
         if not task or not task.strip():
-            command = command("run", graph)
-            raise ConfigurationError("there is nothing to do", hint=f'say it: {command} "TASK"')
+            again = command("run", graph)
+            raise ConfigurationError("there is nothing to do", hint=f'say it: {again} "TASK"')
         use_database(database_url)
         with Runtime.open() as runtime:
             compiled = load_graph(runtime, graph)

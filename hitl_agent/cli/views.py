@@ -11,7 +11,6 @@ from rich.cells import cell_len, set_cell_size
 
 from hitl_agent.cli.output import (
     age,
-    command,
     json_text,
     line,
     out,
@@ -20,6 +19,7 @@ from hitl_agent.cli.output import (
     short_args,
     width,
 )
+from hitl_agent.review.rendering import command
 from hitl_agent.review.request import ReviewRequest
 
 if TYPE_CHECKING:
