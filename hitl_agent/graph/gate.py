@@ -16,9 +16,9 @@ from pydantic import BaseModel
 from hitl_agent.calls import ToolCall, clean_text
 from hitl_agent.errors import ConfigurationError, InvalidCall
 from hitl_agent.execution import Course, Doubtful, Judge, Judged, course
-from hitl_agent.graph.state import PlannedCall
-from hitl_agent.policy import Policy, Verdict, judge, refused
-from hitl_agent.review import check_arguments
+from hitl_agent.graph.state import PlannedCall, task_of
+from hitl_agent.policy import Policy, Tier, Verdict, judge, refused
+from hitl_agent.review import ReviewRequest, check_arguments, request_id
 from hitl_agent.storage import attempts, judgements
 from hitl_agent.storage.database import Database, shared_database
 
@@ -30,6 +30,27 @@ GRAPH = "graph_id"
 
 Confidence = Callable[[ToolCall, Sequence[BaseMessage]], float | None]
 """Says how confident the planner is of a call, in [0, 1], or None when it cannot tell."""
+
+
+_SHOWN = 10_000
+"""Characters of task and claim that a reviewer is shown."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Where the calls of a turn belong.
+
+    Attributes:
+        database: where they are judged.
+        thread_id: LangGraph's thread.
+        graph: the graph's name.
+        messages: the conversation so far.
+    """
+
+    database: Database
+    thread_id: str
+    graph: str
+    messages: Sequence[BaseMessage]
 
 
 @dataclass(frozen=True)
@@ -70,28 +91,31 @@ class Gate:
             self._kept.add(database.url)
         return database
 
-    def settle(
-        self,
-        database: Database,
-        thread_id: str,
-        planned: Sequence[PlannedCall],
-        messages: Sequence[BaseMessage],
-    ) -> list[Course]:
+    def turn(self, config: RunnableConfig, messages: Sequence[BaseMessage]) -> Turn:
+        """Return where the calls of a turn belong."""
+        graph = str(config.get("metadata", {}).get(GRAPH) or "graph")
+        return Turn(self.database(config), thread_of(config), graph, messages)
+
+    def settle(self, turn: Turn, planned: Sequence[PlannedCall]) -> list[Course]:
         """Judge every call that has to be judged and return what happens next to each.
 
         No course that comes back is `Judge` or `Doubtful`.
         """
-        courses = self.courses(database, thread_id, planned)
+        # a new call is judged without a look whether it was before, which the write tells as well;
+        # an estimator may be slow, and is asked only when its answer counts
+        courses: list[Course] = [Judge(one.call, 1) for one in planned]
+        if self.confidence:
+            courses = self.courses(turn.database, turn.thread_id, planned)
         while any(isinstance(step, Judge | Doubtful) for step in courses):
             known: dict[str, Judged] = {}
             for one, step in zip(planned, courses, strict=True):
                 if isinstance(step, Doubtful):
-                    self._doubt(database, thread_id, step)
+                    self._doubt(turn, step)
                 elif not isinstance(step, Judge):
                     known[one.call.call_id] = step.judged
-                elif judged := self._judge(database, thread_id, one, step, messages):
+                elif judged := self._judge(turn, one, step):
                     known[one.call.call_id] = judged
-            courses = self.courses(database, thread_id, planned, known)
+            courses = self.courses(turn.database, turn.thread_id, planned, known)
         return courses
 
     def courses(
@@ -118,24 +142,41 @@ class Gate:
             for one in planned
         ]
 
-    def _judge(
-        self,
-        database: Database,
-        thread_id: str,
-        planned: PlannedCall,
-        step: Judge,
-        messages: Sequence[BaseMessage],
-    ) -> Judged | None:
-        """Judge one call; None if another process was faster."""
-        verdict, confidence = self._verdict(planned, step, messages)
+    def _judge(self, turn: Turn, planned: PlannedCall, step: Judge) -> Judged | None:
+        """Judge one call; None if it was judged before, here or by another process."""
+        verdict, confidence = self._verdict(planned, step, turn.messages)
+        now = self.clock()
+        gated = verdict.tier is Tier.HARD_GATE
         return judgements.judge(
-            database,
-            thread_id,
+            turn.database,
+            turn.thread_id,
             step,
             verdict,
             planned=planned.call,
             confidence=confidence,
-            now=self.clock(),
+            question=self._question(turn, planned, step, verdict, now) if gated else None,
+            now=now,
+        )
+
+    def _question(
+        self, turn: Turn, planned: PlannedCall, step: Judge, verdict: Verdict, now: datetime
+    ) -> ReviewRequest:
+        call, sla = step.call, verdict.sla_seconds
+        return ReviewRequest(
+            request_id=request_id(turn.thread_id, call.call_id, step.revision, call.digest),
+            thread_id=turn.thread_id,
+            graph=turn.graph,
+            interrupt_id=None,
+            call=call,
+            revision=step.revision,
+            call_digest=call.digest,
+            verdict=verdict,
+            claim=clean_text(planned.claim)[:_SHOWN],
+            task=clean_text(task_of(turn.messages))[:_SHOWN],
+            args_schema=self.schemas[call.tool],
+            problem=None,
+            created_at=now,
+            due_at=now + timedelta(seconds=sla) if sla is not None else None,
         )
 
     def _verdict(
@@ -182,10 +223,10 @@ class Gate:
             return None, (f"the confidence estimator answered `{clean_text(str(value))}`",)
         return float(value), ()
 
-    def _doubt(self, database: Database, thread_id: str, step: Doubtful) -> None:
+    def _doubt(self, turn: Turn, step: Doubtful) -> None:
         attempts.end(
-            database,
-            thread_id,
+            turn.database,
+            turn.thread_id,
             step.judged,
             "in_doubt",
             None,

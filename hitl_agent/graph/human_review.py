@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Interrupt, interrupt
 
 from hitl_agent.errors import InvalidDecision, StaleDecision
-from hitl_agent.execution import Judged
-from hitl_agent.graph.gate import GRAPH, Gate, thread_of
+from hitl_agent.graph.gate import Gate, thread_of
 from hitl_agent.graph.state import ReviewTask
-from hitl_agent.policy import Tier
-from hitl_agent.review import ReviewRequest, check_decision, read_answer, request_id
-from hitl_agent.storage import judgements, reviews
+from hitl_agent.review import ReviewRequest, check_decision, read_answer
+from hitl_agent.storage import reviews
 from hitl_agent.storage.database import Database
 
 
@@ -32,38 +29,13 @@ class HumanReviewNode:
         self._gate = gate
 
     def run(self, state: ReviewTask, config: RunnableConfig) -> dict[str, Any]:
-        """Ask about one call and record the answer, unless it is decided already."""
-        database, thread_id = self._gate.database(config), thread_of(config)
-        call_id = state["call_id"]
-        judged = judgements.newest(database, thread_id, [call_id]).get(call_id)
-        if judged is None or not _waits(judged):
-            return {}
-        request = self._request(state, config, judged)
-        if (judged.request_id, judged.interrupt_id) != (request.request_id, request.interrupt_id):
-            reviews.ask(database, request, again=judged.request_id is not None)
-        answer = interrupt(request.payload())
-        self._take(database, request, answer)
+        """Put the question about one call and record the answer, unless it is decided already."""
+        database = self._gate.database(config)
+        interrupt_id = Interrupt.from_ns(None, config["configurable"]["checkpoint_ns"]).id
+        request = reviews.put(database, thread_of(config), state["call_id"], interrupt_id)
+        if request is not None:
+            self._take(database, request, interrupt(request.payload()))
         return {}
-
-    def _request(self, state: ReviewTask, config: RunnableConfig, judged: Judged) -> ReviewRequest:
-        thread_id, now = thread_of(config), self._gate.clock()
-        call, sla = judged.call, judged.verdict.sla_seconds
-        return ReviewRequest(
-            request_id=request_id(thread_id, call.call_id, judged.revision, judged.call_digest),
-            thread_id=thread_id,
-            graph=str(config.get("metadata", {}).get(GRAPH) or "graph"),
-            interrupt_id=Interrupt.from_ns(None, config["configurable"]["checkpoint_ns"]).id,
-            call=call,
-            revision=judged.revision,
-            call_digest=judged.call_digest,
-            verdict=judged.verdict,
-            claim=state["claim"],
-            task=state["task"],
-            args_schema=self._gate.schemas.get(call.tool, {}),
-            problem=judged.problem,
-            created_at=now,
-            due_at=now + timedelta(seconds=sla) if sla is not None else None,
-        )
 
     def _take(self, database: Database, request: ReviewRequest, answer: Any) -> None:
         """Record what came with the resume, unless a decision is recorded already.
@@ -85,11 +57,6 @@ class HumanReviewNode:
             return
         except InvalidDecision as error:
             reviews.refuse_answer(database, request, str(error), now=now)
-
-
-def _waits(judged: Judged) -> bool:
-    """Whether there is something to ask: a task can be forged, and can run when all is said."""
-    return judged.verdict.tier is Tier.HARD_GATE and judged.request_status in (None, "open")
 
 
 def _for(request: ReviewRequest, answer: Any) -> Any:

@@ -7,13 +7,9 @@ from typing import Any, Literal
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Send, StreamWriter
 
-from hitl_agent.calls import clean_text
 from hitl_agent.execution import Judge, Review, Settled
-from hitl_agent.graph.gate import Gate, thread_of
-from hitl_agent.graph.state import AgentState, ReviewTask, pending_calls, task_of
-
-_SHOWN = 10_000
-"""Characters of task and claim that a reviewer is shown."""
+from hitl_agent.graph.gate import Gate
+from hitl_agent.graph.state import AgentState, ReviewTask, pending_calls
 
 
 class RiskClassifierNode:
@@ -35,18 +31,9 @@ class RiskClassifierNode:
         """Judge, tell the `custom` stream how, and send each call where it has to go."""
         messages = state["messages"]
         planned = pending_calls(messages)
-        courses = self._gate.settle(
-            self._gate.database(config), thread_of(config), planned, messages
-        )
+        courses = self._gate.settle(self._gate.turn(config, messages), planned)
         reviews = [
-            Send(
-                "human_review",
-                ReviewTask(
-                    call_id=one.call.call_id,
-                    claim=clean_text(one.claim)[:_SHOWN],
-                    task=clean_text(task_of(messages))[:_SHOWN],
-                ),
-            )
+            Send("human_review", ReviewTask(call_id=one.call.call_id))
             for one, course in zip(planned, courses, strict=True)
             if isinstance(course, Review)
         ]

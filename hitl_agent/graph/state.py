@@ -27,11 +27,9 @@ class AgentState(TypedDict, total=False):
 
 
 class ReviewTask(TypedDict):
-    """What one review task is sent: which call, and what the planner said of it."""
+    """What one review task is sent: which call. The question itself is in the database."""
 
     call_id: str
-    claim: str
-    task: str
 
 
 @dataclass(frozen=True, slots=True)

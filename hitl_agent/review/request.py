@@ -31,7 +31,7 @@ class ReviewRequest:
         request_id: what a decision names; bound to the revision and digest of the call.
         thread_id: LangGraph's thread.
         graph: the graph's name in `langgraph.json`.
-        interrupt_id: LangGraph's interrupt that carries the question.
+        interrupt_id: LangGraph's interrupt that carries the question; None before it is put.
         call: the call that would run.
         revision: how often it was judged; above 1 it was edited, or the policy changed.
         call_digest: digest of the call.
@@ -47,7 +47,7 @@ class ReviewRequest:
     request_id: str
     thread_id: str
     graph: str
-    interrupt_id: str
+    interrupt_id: str | None
     call: ToolCall
     revision: int
     call_digest: str

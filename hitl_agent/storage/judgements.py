@@ -11,6 +11,7 @@ from hitl_agent.audit import Entry, Kind
 from hitl_agent.calls import ToolCall
 from hitl_agent.execution import Judge, Judged
 from hitl_agent.policy import Tier, Verdict
+from hitl_agent.review import ReviewRequest
 from hitl_agent.storage.database import Database
 from hitl_agent.storage.record import as_parameter
 
@@ -39,9 +40,10 @@ def judge(
     *,
     planned: ToolCall,
     confidence: float | None,
+    question: ReviewRequest | None,
     now: datetime,
 ) -> Judged | None:
-    """Write a judgement, with the grant it gives when the tier lets the call run by itself.
+    """Write a judgement, with the grant it gives, or the question that it puts to a person.
 
     Args:
         database: where to.
@@ -50,6 +52,7 @@ def judge(
         verdict: the judgement.
         planned: the call as the planner has it; differs from `step.call` after an edit.
         confidence: what the verdict was told of the planner's confidence, in [0, 1].
+        question: what a person is asked, when the call is gated.
         now: when.
 
     Returns:
@@ -85,6 +88,8 @@ def judge(
                 expires_at=expires_at,
             )
         )
+    if question:
+        entries.append(_request_entry(question))
     written = database.wrote(
         _SQL,
         "judge",
@@ -101,6 +106,12 @@ def judge(
         now=now,
         grant_id=grant_id,
         expires_at=expires_at,
+        request_id=question.request_id if question else None,
+        graph=question.graph if question else None,
+        args_schema=dict(question.args_schema) if question else None,
+        claim=question.claim if question else None,
+        task=question.task if question else None,
+        due_at=question.due_at if question else None,
         entries=as_parameter(*entries),
     )
     if not written or step.errors:
@@ -111,8 +122,24 @@ def judge(
         call_digest=call_digest,
         planned_digest=planned_digest,
         verdict=verdict,
+        request_id=question.request_id if question else None,
+        request_status="open" if question else None,
         expires_at=expires_at if grant_id else None,
     )
+
+
+def _request_entry(question: ReviewRequest) -> Entry:
+    body = {
+        "call_digest": question.call_digest,
+        "claim": question.claim,
+        "due_at": question.due_at.isoformat() if question.due_at else None,
+        "graph": question.graph,
+        "request_id": question.request_id,
+        "revision": question.revision,
+        "task": question.task,
+    }
+    thread_id, call_id = question.thread_id, question.call.call_id
+    return Entry(Kind.REQUEST, thread_id, call_id, question.created_at, body)
 
 
 def grant_entry(

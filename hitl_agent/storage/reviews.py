@@ -20,44 +20,14 @@ from hitl_agent.storage.record import as_parameter
 _SQL = "reviews"
 
 
-def ask(database: Database, request: ReviewRequest, *, again: bool) -> None:
-    """Put a question; or put one that is open again, under another interrupt. Idempotent."""
-    if again:
-        database.run(
-            _SQL,
-            "ask_again",
-            request_id=request.request_id,
-            interrupt_id=request.interrupt_id,
-        )
-        return
-    call, due_at = request.call, request.due_at
-    body = {
-        "call_digest": request.call_digest,
-        "claim": request.claim,
-        "due_at": due_at.isoformat() if due_at else None,
-        "graph": request.graph,
-        "interrupt_id": request.interrupt_id,
-        "request_id": request.request_id,
-        "revision": request.revision,
-        "task": request.task,
-    }
-    entry = Entry(Kind.REQUEST, request.thread_id, call.call_id, request.created_at, body)
-    database.wrote(
-        _SQL,
-        "ask",
-        request_id=request.request_id,
-        thread_id=request.thread_id,
-        call_id=call.call_id,
-        revision=request.revision,
-        graph=request.graph,
-        interrupt_id=request.interrupt_id,
-        args_schema=dict(request.args_schema),
-        claim=request.claim,
-        task=request.task,
-        now=request.created_at,
-        due_at=due_at,
-        entries=as_parameter(entry),
+def put(
+    database: Database, thread_id: str, call_id: str, interrupt_id: str
+) -> ReviewRequest | None:
+    """Put the open question about a call under an interrupt; None if there is none. Idempotent."""
+    rows = database.rows(
+        _SQL, "put", thread_id=thread_id, call_id=call_id, interrupt_id=interrupt_id
     )
+    return _request(rows[0]) if rows else None
 
 
 def decide(

@@ -44,9 +44,9 @@ def test_a_command_that_jumps_over_the_reviewer_runs_nothing(runtime: Runtime, n
 def test_a_forged_review_task_asks_about_nothing_that_is_not_gated(runtime: Runtime) -> None:
     agent = desk(runtime, [call("look", "a", what="x")])
     agent.start()
-    forged = Send("human_review", {"call_id": "a", "claim": "", "task": ""})
+    forged = Send("human_review", {"call_id": "a"})
     drive(agent, Command(goto=forged))
-    unknown = Send("human_review", {"call_id": "zzz", "claim": "", "task": ""})
+    unknown = Send("human_review", {"call_id": "zzz"})
     drive(agent, Command(goto=unknown))
     assert agent.waiting == []
     assert "request" not in agent.kinds("a")

@@ -30,7 +30,7 @@ CREATE TABLE hitl.review_request (
     call_id text NOT NULL,
     revision integer NOT NULL,
     graph text NOT NULL,
-    interrupt_id text NOT NULL,
+    interrupt_id text,
     status text NOT NULL CHECK (status IN ('open', 'decided', 'withdrawn')),
     args_schema jsonb NOT NULL,
     claim text NOT NULL,
@@ -41,6 +41,7 @@ CREATE TABLE hitl.review_request (
     UNIQUE (thread_id, call_id, revision),
     FOREIGN KEY (thread_id, call_id, revision) REFERENCES hitl.judgement
 );
+COMMENT ON COLUMN hitl.review_request.interrupt_id IS 'null: judged, and not yet put to anybody';
 COMMENT ON COLUMN hitl.review_request.claim IS 'what the planner said of the call; its claim, no fact';
 COMMENT ON COLUMN hitl.review_request.problem IS 'why the last answer was not understood';
 

@@ -19,7 +19,8 @@ LEFT JOIN hitl.attempt AS a
 WHERE j.thread_id = %(thread_id)s AND j.call_id = ANY(%(call_ids)s)
 ORDER BY j.call_id, j.revision DESC;
 
--- judge: one verdict, the grant that policy gives with it, and their entries; older questions end
+-- judge: one verdict, the grant or the question that comes with it, and their entries; older
+-- questions about the call end
 WITH judged AS (
     INSERT INTO hitl.judgement (
         thread_id, call_id, revision, tool, args, call_digest, planned_digest, tier, verdict,
@@ -40,6 +41,16 @@ WITH judged AS (
         %(now)s, %(expires_at)s
     FROM judged
     WHERE %(grant_id)s::uuid IS NOT NULL
+), asked AS (
+    INSERT INTO hitl.review_request (
+        request_id, thread_id, call_id, revision, graph, status, args_schema, claim, task,
+        created_at, due_at
+    )
+    SELECT
+        %(request_id)s, thread_id, call_id, revision, %(graph)s, 'open', %(args_schema)s,
+        %(claim)s, %(task)s, %(now)s, %(due_at)s
+    FROM judged
+    WHERE %(request_id)s::uuid IS NOT NULL
 ), withdrawn AS (
     UPDATE hitl.review_request AS r SET status = 'withdrawn'
     FROM judged AS j

@@ -1,24 +1,16 @@
--- ask: one question to the reviewers and its entry; asked again, only the interrupt is new
-WITH asked AS (
-    INSERT INTO hitl.review_request (
-        request_id, thread_id, call_id, revision, graph, interrupt_id, status, args_schema, claim,
-        task, created_at, due_at
-    ) VALUES (
-        %(request_id)s, %(thread_id)s, %(call_id)s, %(revision)s, %(graph)s, %(interrupt_id)s,
-        'open', %(args_schema)s, %(claim)s, %(task)s, %(now)s, %(due_at)s
-    )
-    ON CONFLICT DO NOTHING
-    RETURNING thread_id, call_id
-), recorded AS (
-    INSERT INTO hitl.record (thread_id, call_id, kind, entry)
-    SELECT thread_id, call_id, e::json ->> 'kind', e
-    FROM asked, json_array_elements_text(%(entries)s::json) AS e
+-- put: the open question about a call, under the interrupt that carries it now
+WITH moved AS (
+    UPDATE hitl.review_request SET interrupt_id = %(interrupt_id)s
+    WHERE thread_id = %(thread_id)s AND call_id = %(call_id)s AND status = 'open'
+        AND interrupt_id IS DISTINCT FROM %(interrupt_id)s
 )
-SELECT count(*) AS written FROM asked;
-
--- ask_again: the same open question under another interrupt
-UPDATE hitl.review_request SET interrupt_id = %(interrupt_id)s
-WHERE request_id = %(request_id)s AND status = 'open' AND interrupt_id <> %(interrupt_id)s;
+SELECT
+    r.thread_id, r.graph, %(interrupt_id)s AS interrupt_id, r.request_id, r.call_id, r.revision,
+    j.tool, j.args, j.call_digest, j.tier, j.verdict, r.claim, r.task, r.problem, r.args_schema,
+    r.created_at, r.due_at
+FROM hitl.review_request AS r
+JOIN hitl.judgement AS j USING (thread_id, call_id, revision)
+WHERE r.thread_id = %(thread_id)s AND r.call_id = %(call_id)s AND r.status = 'open';
 
 -- decide: the decision, the grant that an approval gives, and their entries; nothing if too late
 WITH closed AS (
@@ -80,7 +72,7 @@ SELECT
     r.due_at
 FROM hitl.review_request AS r
 JOIN hitl.judgement AS j USING (thread_id, call_id, revision)
-WHERE r.status = 'open'
+WHERE r.status = 'open' AND r.interrupt_id IS NOT NULL
     AND (%(thread_id)s::text IS NULL OR r.thread_id = %(thread_id)s)
     AND (%(call_id)s::text IS NULL OR r.call_id = %(call_id)s)
     AND (%(graph)s::text IS NULL OR r.graph = %(graph)s)
