@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.types import Command
@@ -17,61 +16,14 @@ from hitl_agent.errors import InvalidDecision, NothingWaiting, UnknownThread
 from hitl_agent.graph.builder import utc_now
 from hitl_agent.graph.compiled import Graph
 from hitl_agent.graph.gate import DATABASE, GRAPH
-from hitl_agent.graph.state import task_of
 from hitl_agent.review import Decision, ReviewRequest, check_decision, read_answer
 from hitl_agent.review.rendering import command
 from hitl_agent.storage import record, reviews, threads
 from hitl_agent.storage.checkpoints import Checkpointer
 from hitl_agent.storage.database import Database, shared_database
-from hitl_agent.storage.threads import Thread
+from hitl_agent.thread_view import ThreadView
 
-__all__ = ["Graph", "Runtime", "ThreadView", "final_text"]
-
-
-@dataclass(frozen=True, slots=True)
-class ThreadView:
-    """Everything a reviewer needs to know of a thread.
-
-    Attributes:
-        thread: the thread at its newest checkpoint.
-        waiting: the calls that wait for a person.
-    """
-
-    thread: Thread
-    waiting: Sequence[ReviewRequest]
-
-    @property
-    def task(self) -> str:
-        """What the thread was asked to do."""
-        return task_of(self.thread.messages) or next((one.task for one in self.waiting), "")
-
-    @property
-    def results(self) -> list[dict[str, Any]]:
-        """What became of each call so far, in order."""
-        return [
-            {
-                "call_id": one.tool_call_id,
-                "tool": one.name,
-                "outcome": (one.artifact or {}).get("outcome"),
-                "content": one.content,
-            }
-            for one in self.thread.messages
-            if isinstance(one, ToolMessage)
-        ]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the view as plain JSON, as `hitl show --json` prints it."""
-        return {
-            "thread_id": self.thread.thread_id,
-            "graph": self.thread.graph,
-            "status": self.thread.status,
-            "error": self.thread.error,
-            "task": self.task,
-            "results": self.results,
-            "waiting": [one.to_json() for one in self.waiting],
-            "final": final_text(self.thread),
-            "updated_at": self.thread.updated_at.isoformat(),
-        }
+__all__ = ["Graph", "Runtime", "ThreadView"]
 
 
 class Runtime:
@@ -323,11 +275,3 @@ class Runtime:
     def config(thread_id: str) -> RunnableConfig:
         """Return the config that names a thread."""
         return {"configurable": {"thread_id": thread_id}}
-
-
-def final_text(thread: Thread) -> str | None:
-    """Return the planner's last message of a thread that ended."""
-    if thread.status in ("done", "failed") and thread.messages:
-        last = thread.messages[-1]
-        return last.text if last.type == "ai" else None
-    return None

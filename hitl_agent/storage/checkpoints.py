@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -20,11 +20,8 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from psycopg import Cursor
 from psycopg.rows import DictRow
 
-from hitl_agent.storage.connection import connect
+from hitl_agent.storage.database import Database
 from hitl_agent.storage.gathered import Gathered
-
-if TYPE_CHECKING:
-    from hitl_agent.storage.database import Database
 
 _AT_ONCE = 4
 """Checkpoint operations of one process that may run side by side."""
@@ -108,9 +105,3 @@ class Checkpointer(PostgresSaver):
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete a thread's checkpoints in a thread."""
         await asyncio.to_thread(self.delete_thread, thread_id)
-
-
-def set_up_checkpoints(url: str) -> None:
-    """Create or upgrade LangGraph's tables."""
-    with connect(url) as connection:
-        PostgresSaver(connection).setup()

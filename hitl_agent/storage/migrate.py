@@ -105,11 +105,7 @@ def migrate(url: str, *, pause: Callable[[float], None] = time.sleep) -> list[st
 
 
 def _apply(connection: psycopg.Connection[DictRow], url: str) -> list[str]:
-    from hitl_agent.storage.checkpoints import (  # noqa: PLC0415  `hitl list` needs no langgraph
-        set_up_checkpoints,
-    )
-
-    set_up_checkpoints(url)
+    _set_up_checkpoints(url)
     sql = queries(_SQL)
     connection.execute(sql["bootstrap"])
     found = status(connection)
@@ -121,6 +117,14 @@ def _apply(connection: psycopg.Connection[DictRow], url: str) -> list[str]:
             connection.execute(statements)
             connection.execute(sql["applied_one"], {"version": version, "name": name})
     return [f"{version:04}_{name}" for version, name in found.pending]
+
+
+def _set_up_checkpoints(url: str) -> None:
+    """Create or upgrade LangGraph's tables; on a connection of its own, outside any transaction."""
+    from langgraph.checkpoint.postgres import PostgresSaver  # noqa: PLC0415  `hitl list` needs none
+
+    with connect(url) as connection:
+        PostgresSaver(connection).setup()
 
 
 def _scalar(connection: psycopg.Connection[DictRow], query: bytes) -> object:
