@@ -108,13 +108,12 @@ def _outcomes(messages: Sequence[BaseMessage]) -> dict[str, dict[str, Any]]:
 def _outcome(message: ToolMessage) -> dict[str, Any]:
     """Read what the executor noted; a message that somebody else put there is a failure."""
     noted = message.artifact
-    if isinstance(noted, dict) and isinstance(noted.get("outcome"), str):
-        return {
-            "outcome": noted["outcome"],
-            "value": _value(noted.get("value")),
-            "text": message.text,
-        }
-    return {"outcome": "failed", "value": None, "text": message.text}
+    if not isinstance(noted, dict) or not isinstance(noted.get("outcome"), str):
+        return {"outcome": "failed", "value": None, "text": message.text}
+    value = noted.get("value")
+    # the tool's own words, without what is said before them of the approval
+    text = value if noted["outcome"] == "failed" and isinstance(value, str) else message.text
+    return {"outcome": noted["outcome"], "value": _value(value), "text": text}
 
 
 def _value(content: Any) -> Any:
