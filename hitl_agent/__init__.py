@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hitl_agent.calls import ToolCall
-    from hitl_agent.errors import HitlError
+    from hitl_agent.errors import HitlError, OutcomeUnknown
     from hitl_agent.graph.builder import build_graph
     from hitl_agent.graph.chat_model import ChatModelPlanner
     from hitl_agent.graph.planner import Planner
@@ -33,6 +33,7 @@ _HOMES = {
     "Decision": "review",
     "Edit": "review",
     "HitlError": "errors",
+    "OutcomeUnknown": "errors",
     "Planner": "graph.planner",
     "Policy": "policy",
     "Reject": "review",
@@ -58,6 +59,7 @@ __all__ = [
     "Decision",
     "Edit",
     "HitlError",
+    "OutcomeUnknown",
     "Planner",
     "Policy",
     "Reject",

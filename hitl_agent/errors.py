@@ -14,7 +14,8 @@ HitlError
 │   └── InvalidDecision       the answer does not fit what was asked
 ├── ExecutionError            a call was not run
 │   ├── GrantRefused          there is no valid grant for exactly this call
-│   └── CallBusy              another process runs this very call
+│   ├── CallBusy              another process runs this very call
+│   └── OutcomeUnknown        a tool cannot tell whether its effect happened
 └── PlannerError              the planner gave no usable plan
 
 Messages are lower case without a full stop; what the user typed stands in backticks; `hint` is
@@ -121,6 +122,13 @@ class GrantRefused(ExecutionError):
 
 class CallBusy(ExecutionError):
     """Raised when another process runs this very call and its time is not up."""
+
+
+class OutcomeUnknown(ExecutionError):
+    """Raised when a tool has sent its effect on the way and cannot tell whether it happened.
+
+    The call is then in doubt: a person is asked, and it is not run again by itself.
+    """
 
 
 class PlannerError(HitlError):

@@ -110,6 +110,7 @@ def test_the_public_names_are_these_and_all_can_be_loaded() -> None:
         "Decision",
         "Edit",
         "HitlError",
+        "OutcomeUnknown",
         "Planner",
         "Policy",
         "Reject",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from langchain_core.tools import ToolException
 
+from tools.outcome import UnknownOutcome
 from tools.queries import query
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _commit(connection: Connection) -> None:
         connection.commit()
     except psycopg.Error as error:
         if connection.broken:
-            raise ToolException(
+            raise UnknownOutcome(
                 "the connection was lost during the commit; it is not known whether the change "
                 "took effect, so look before trying again"
             ) from error

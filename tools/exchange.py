@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Self
 
 from langchain_core.tools import ToolException
 
+from tools.outcome import UnknownOutcome
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -131,10 +133,10 @@ def send(request: Request, addresses: Sequence[str], deadline: Deadline, max_byt
             )
             answer = _read(connection, max_bytes)
         except (OSError, http.client.HTTPException) as error:
-            raise ToolException(_problem(request, error, late=deadline.passed)) from error
+            raise _problem(request, error, late=deadline.passed) from error
         # a body without a length looks complete when it was the timer that ended it
         if deadline.passed:
-            raise ToolException(_problem(request, TimeoutError(), late=True))
+            raise _problem(request, TimeoutError(), late=True)
         return answer
 
 
@@ -164,14 +166,14 @@ def _read(connection: http.client.HTTPConnection, max_bytes: int) -> Answer:
         return Answer(response.status, headers, body[:max_bytes], len(body) > max_bytes)
 
 
-def _problem(request: Request, error: Exception, *, late: bool) -> str:
+def _problem(request: Request, error: Exception, *, late: bool) -> ToolException:
     where = f"`{request.target.authority}`"
     match error:
         case ssl.SSLCertVerificationError():
-            return f"{where} has no valid certificate: {error.verify_message}"
+            return ToolException(f"{where} has no valid certificate: {error.verify_message}")
         case ssl.SSLError() if not late:
-            return f"{where} speaks no TLS that is understood here"
+            return ToolException(f"{where} speaks no TLS that is understood here")
     what = "did not answer in time" if late else "broke off, or does not speak HTTP"
     if request.method == "GET":
-        return f"{where} {what}"
-    return f"{where} {what}; it is not known whether it did what was asked"
+        return ToolException(f"{where} {what}")
+    return UnknownOutcome(f"{where} {what}; it is not known whether it did what was asked")

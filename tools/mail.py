@@ -19,6 +19,7 @@ from langchain_core.tools import BaseTool, ToolException
 from pydantic import Field
 
 from tools.arguments import Arguments, as_tool, refuse_control_characters
+from tools.outcome import UnknownOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -151,7 +152,7 @@ class Server:
             raise ToolException(f"the mail was not sent: the server {_reason(error)}") from error
         except (OSError, smtplib.SMTPException) as error:
             # the server may have taken it before its answer was lost
-            raise ToolException(
+            raise UnknownOutcome(
                 f"the server {_reason(error)}; it is not known whether the mail was sent, so do "
                 "not send it again before someone has looked"
             ) from error

@@ -12,7 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
 
 from hitl_agent.calls import clean_json, clean_text
-from hitl_agent.errors import CallBusy, GrantRefused
+from hitl_agent.errors import CallBusy, GrantRefused, OutcomeUnknown
 from hitl_agent.execution import (
     Answered,
     Busy,
@@ -61,9 +61,11 @@ class ExecutorNode:
             begun = self._begin(database, thread_id, one, course)
             if isinstance(begun, Run):
                 result = self._call(database, thread_id, begun.judged, config)
+                if result is None:
+                    break
                 begun = self._end(database, thread_id, begun.judged, result)
             messages.append(answer(begun))
-        return Command(update={"messages": messages}, goto="planner")
+        return _next(planned, messages)
 
     async def arun(self, state: AgentState, config: RunnableConfig) -> Next:
         """Run what is granted, awaiting the tools."""
@@ -78,11 +80,13 @@ class ExecutorNode:
             begun = await asyncio.to_thread(self._begin, database, thread_id, one, course)
             if isinstance(begun, Run):
                 result = await self._acall(database, thread_id, begun.judged, config)
+                if result is None:
+                    break
                 begun = await asyncio.to_thread(
                     self._end, database, thread_id, begun.judged, result
                 )
             messages.append(answer(begun))
-        return Command(update={"messages": messages}, goto="planner")
+        return _next(planned, messages)
 
     def _begin(
         self, database: Database, thread_id: str, planned: PlannedCall, course: Course
@@ -119,33 +123,47 @@ class ExecutorNode:
 
     def _call(
         self, database: Database, thread_id: str, judged: Judged, config: RunnableConfig
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | None:
+        """Call the tool; None when nobody can tell what became of it."""
         try:
             message = self._gate.by_name[judged.call.tool].invoke(_tool_call(judged), config)
+        except OutcomeUnknown as error:
+            self._doubt(database, thread_id, judged, str(error))
+            return None
         except Exception as error:  # noqa: BLE001  any failure of a tool is an outcome
             return _failure(error)
         except BaseException:
-            self._doubt(database, thread_id, judged)
+            self._doubt(database, thread_id, judged, "the call was cut off")
             raise
         return _outcome(message)
 
     async def _acall(
         self, database: Database, thread_id: str, judged: Judged, config: RunnableConfig
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | None:
+        """Like `_call`, awaiting the tool."""
         try:
             message = await self._gate.by_name[judged.call.tool].ainvoke(_tool_call(judged), config)
+        except OutcomeUnknown as error:
+            await asyncio.to_thread(self._doubt, database, thread_id, judged, str(error))
+            return None
         except Exception as error:  # noqa: BLE001  any failure of a tool is an outcome
             return _failure(error)
         except BaseException:
-            await asyncio.shield(asyncio.to_thread(self._doubt, database, thread_id, judged))
+            doubt = asyncio.to_thread(self._doubt, database, thread_id, judged, "it was cut off")
+            await asyncio.shield(doubt)
             raise
         return _outcome(message)
 
-    def _doubt(self, database: Database, thread_id: str, judged: Judged) -> None:
-        """Note that the call was cut off: what became of it, nobody here can tell."""
-        now = self._gate.clock()
+    def _doubt(self, database: Database, thread_id: str, judged: Judged, why: str) -> None:
+        """Note that nobody here can tell what became of the call."""
         attempts.end(
-            database, thread_id, judged, "in_doubt", None, revision=judged.revision, now=now
+            database,
+            thread_id,
+            judged,
+            "in_doubt",
+            {"content": clean_text(why)},
+            revision=judged.revision,
+            now=self._gate.clock(),
         )
 
     def _end(
@@ -170,6 +188,14 @@ class ExecutorNode:
                 hint=f"see `{command('history', thread_id)}`",
             )
         return Finished(replace(judged, attempt=state, result=result))
+
+
+def _next(planned: Sequence[PlannedCall], messages: list[ToolMessage]) -> Next:
+    """Go on with the answers there are: to the planner with all, to the classifier with some."""
+    goto: Literal["planner", "risk_classifier"] = (
+        "planner" if len(messages) == len(planned) else "risk_classifier"
+    )
+    return Command(update={"messages": messages}, goto=goto)
 
 
 def _settled(courses: Sequence[Course]) -> bool:

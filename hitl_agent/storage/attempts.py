@@ -61,7 +61,7 @@ def end(
     revision: int,
     now: datetime,
 ) -> bool:
-    """Write the outcome of a started attempt.
+    """Write the outcome of a started attempt; of one in doubt, what is known goes on the record.
 
     Returns:
         False if the attempt of this revision is not in the state `started`.
@@ -75,7 +75,7 @@ def end(
         call_id=judged.call.call_id,
         revision=revision,
         state=state,
-        result=dict(result) if result is not None else None,
+        result=dict(result) if result is not None and state != "in_doubt" else None,
         now=now,
         entries=as_parameter(entry),
     )

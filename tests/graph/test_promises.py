@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from langgraph.errors import UnknownInterruptError
 from langgraph.types import Command, Send
 
 from hitl_agent import Runtime
-from hitl_agent.errors import CallBusy, GrantRefused, StaleDecision
+from hitl_agent.errors import CallBusy, GrantRefused, OutcomeUnknown, StaleDecision
 from hitl_agent.review.rendering import visible
 from hitl_agent.storage.database import Database
 from tests.support.flows import POLICY, Desk, call, desk
@@ -252,6 +253,49 @@ def test_a_call_whose_process_was_killed_goes_to_a_person(
     assert text in agent.answer("a").text
     assert agent.status == "done"
     assert "in_doubt" in agent.kinds("a")
+
+
+def doubting(done: list[Any]) -> Any:
+    """A tool whose effect happens and whose answer is lost, the second time."""
+    from langchain_core.tools import tool
+
+    @tool
+    def send(to: str) -> str:
+        """Send."""
+        done.append(("send", to))
+        if len(done) == 2:
+            raise OutcomeUnknown("the line went dead")
+        return f"sent to {to}"
+
+    return [send]
+
+
+@pytest.mark.parametrize("in_async", [False, True])
+def test_a_tool_that_cannot_tell_what_happened_leaves_it_to_a_person(
+    runtime: Runtime, in_async: bool
+) -> None:
+    calls = [call("send", one, to=one) for one in ("a", "b", "c")]
+    agent = desk(runtime, calls, tools=doubting)
+    agent.start()
+    for one in ("a", "b", "c"):
+        agent.decide(one, {"type": "approve"})
+    graph_input = agent.runtime.resume_input(agent.graph, agent.thread_id)
+    if in_async:
+        asyncio.run(agent.graph.ainvoke(graph_input, agent.config))
+    else:
+        agent.graph.invoke(graph_input, agent.config)
+    assert agent.done == [("send", "a"), ("send", "b")], "nothing more runs while one is in doubt"
+    (waits,) = agent.waiting
+    assert (waits.call.call_id, waits.revision) == ("b", 2)
+    assert "in doubt" in waits.verdict.errors[0]
+    doubts = [one for one in agent.runtime.history(agent.thread_id) if one["kind"] == "in_doubt"]
+    assert doubts[0]["body"]["result"] == {"content": "the line went dead"}
+    agent.decide("b", {"type": "respond", "message": "it arrived"})
+    agent.resume()
+    assert agent.done == [("send", "a"), ("send", "b"), ("send", "c")]
+    assert "it arrived" in agent.answer("b").text
+    assert agent.answer("a").text == "[approved by ana]\nsent to a"
+    assert agent.status == "done"
 
 
 def test_a_read_that_was_cut_off_simply_runs_again(runtime: Runtime) -> None:
