@@ -28,6 +28,7 @@ from hitl_agent.execution import (
 from hitl_agent.graph.answers import answer
 from hitl_agent.graph.gate import Gate, thread_of
 from hitl_agent.graph.state import AgentState, PlannedCall, pending_calls
+from hitl_agent.policy import Effect
 from hitl_agent.review.rendering import command
 from hitl_agent.storage import attempts
 from hitl_agent.storage.database import Database
@@ -124,10 +125,12 @@ class ExecutorNode:
     def _call(
         self, database: Database, thread_id: str, judged: Judged, config: RunnableConfig
     ) -> dict[str, Any] | None:
-        """Call the tool; None when nobody can tell what became of it."""
+        """Call the tool; None when nobody can tell what became of it. A read has failed, then."""
         try:
             message = self._gate.by_name[judged.call.tool].invoke(_tool_call(judged), config)
         except OutcomeUnknown as error:
+            if judged.verdict.effect is Effect.READ:
+                return _failure(error)
             self._doubt(database, thread_id, judged, str(error))
             return None
         except Exception as error:  # noqa: BLE001  any failure of a tool is an outcome
@@ -144,6 +147,8 @@ class ExecutorNode:
         try:
             message = await self._gate.by_name[judged.call.tool].ainvoke(_tool_call(judged), config)
         except OutcomeUnknown as error:
+            if judged.verdict.effect is Effect.READ:
+                return _failure(error)
             await asyncio.to_thread(self._doubt, database, thread_id, judged, str(error))
             return None
         except Exception as error:  # noqa: BLE001  any failure of a tool is an outcome

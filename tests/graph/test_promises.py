@@ -298,6 +298,30 @@ def test_a_tool_that_cannot_tell_what_happened_leaves_it_to_a_person(
     assert agent.status == "done"
 
 
+@pytest.mark.parametrize("in_async", [False, True])
+def test_a_read_that_cannot_tell_has_failed_and_is_not_run_over_and_over(
+    runtime: Runtime, in_async: bool
+) -> None:
+    def tools(done: list[Any]) -> Any:
+        from langchain_core.tools import tool
+
+        @tool
+        def look(what: str) -> str:
+            """Look."""
+            done.append(("look", what))
+            raise OutcomeUnknown("no answer")
+
+        return [look]
+
+    agent = desk(runtime, [call("look", "a", what="x")], tools=tools)
+    if in_async:
+        asyncio.run(agent.graph.ainvoke(agent.runtime.start_input("do it"), agent.config))
+    else:
+        agent.start()
+    assert agent.done == [("look", "x")]
+    assert agent.answer("a").text == "the tool failed: no answer"
+
+
 def test_a_read_that_was_cut_off_simply_runs_again(runtime: Runtime) -> None:
     class Cut(BaseException):
         pass
