@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any
+
+_MOST_ROWS = 200
+"""Rows of one statement: it takes at most 65,535 parameters, and each count is a plan of its own."""
 
 _VALUES = re.compile(r"VALUES\s*\((?:%s(?:::\w+)?,?\s*)+\)")
 
@@ -44,11 +47,11 @@ class Gathered:
                 yield sql.encode(), row
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _joined(parts: tuple[tuple[str, int], ...]) -> bytes | None:
     tables = [re.search(r"\b(?:INTO|FROM)\s+(\w+)", sql) for sql, _ in parts]
     names = [table[1] for table in tables if table]
-    if not parts or len(set(names)) != len(parts):
+    if not parts or len(set(names)) != len(parts) or sum(rows for _, rows in parts) > _MOST_ROWS:
         return None
     statements = []
     for sql, rows in parts:

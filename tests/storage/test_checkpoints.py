@@ -145,3 +145,17 @@ def test_statements_that_could_see_each_other_are_not_joined() -> None:
     )
     assert replacing.as_one() is None
     assert Gathered().as_one() is None
+    many = Gathered()
+    many.executemany(insert, [[number] for number in range(201)])
+    assert many.as_one() is None
+    assert len(list(many.one_by_one())) == 201
+
+
+def test_a_step_of_very_many_writes_is_kept_whole(database: Database) -> None:
+    saver = Checkpointer(database)
+    config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    written = saver.put(config, empty_checkpoint(), {"step": 1}, {})
+    saver.put_writes(written, [("seen", [number]) for number in range(9000)], "task")
+    found = saver.get_tuple(written)
+    assert found is not None
+    assert [value for _, _, value in found.pending_writes or []] == [[n] for n in range(9000)]
