@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 _MOST_ROWS = 200
-"""Rows of one statement: it takes 65,535 parameters at most, and each count is a plan of its own."""
+"""Rows of one statement, which takes 65,535 parameters; each count is a plan of its own."""
 
 _VALUES = re.compile(r"VALUES\s*\((?:%s(?:::\w+)?,?\s*)+\)")
 
