@@ -47,7 +47,6 @@ class Contender:
         answer: what approves its interrupt.
         run: seconds from start to interrupt, one figure a thread.
         resume: seconds from answer to end.
-        wall: seconds of whole batches.
     """
 
     name: str

@@ -383,8 +383,12 @@ def test_hostile_text_in_a_call_is_shown_escaped() -> None:
     assert visible("a\x1b[2J\u202eb\u200bc\\x1b") == "a\\x1b[2J\\u202eb\\u200bc\\\\x1b"
 
 
-def test_a_second_task_on_the_same_thread_starts_over(runtime: Runtime) -> None:
-    agent = desk(runtime, [call("look", "a", what="x")])
+def test_a_second_task_on_the_same_thread_is_gated_like_the_first(runtime: Runtime) -> None:
+    first, second = [call("look", "a", what="x")], [call("send", "b", to="y")]
+    agent = desk(runtime, first, AIMessage("done with the first"), second)
     agent.start()
-    state = agent.graph.invoke({"messages": [HumanMessage("again")]}, agent.config)
-    assert state["messages"][-1].text == "done"
+    assert agent.status == "done"
+    agent.graph.invoke({"messages": [HumanMessage("again")]}, agent.config)
+    assert agent.done == [("look", "x")]
+    assert [one.call.call_id for one in agent.waiting] == ["b"]
+    assert agent.waiting[0].task == "again"
