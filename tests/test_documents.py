@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import json
 import pickle
+import re
+import subprocess
+import sys
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import pytest
+import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
@@ -25,10 +31,12 @@ from hitl_agent.documents import (
     show,
     suggest,
 )
+from hitl_agent.documents.reading import read_data
 from hitl_agent.errors import ConfigurationError, DocumentError
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ROOT = Path(__file__).parents[1]
+
+both_parsers = pytest.mark.skipif(not yaml.__with_libyaml__, reason="PyYAML without libyaml")
 
 
 def _lower(text: str) -> str:
@@ -118,6 +126,29 @@ def test_positions_of_values_and_keys_are_one_based():
     assert document.position("items", "ab", "names", 1) == (3, 33)
     assert document.key_position("items", "ab", "names", 1) == (3, 33)
     assert document.key_position("items", "ab") == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("anything:", (1, 10)),
+        ("anything:   # none\ntitle: a", (1, 10)),
+        ("{anything:   }", (1, 11)),
+        ("{anything: # none\n\n}", (1, 11)),
+        ("{anything}", (1, 10)),
+        ("title: a\n? anything\n# a: b\n:  \n", (4, 2)),
+    ],
+)
+def test_a_value_left_empty_stands_after_its_colon(text, place):
+    document = load(text)
+    assert document.data["anything"] is None
+    assert document.position("anything") == place
+
+
+def test_columns_count_characters():
+    document = load("anything: {é: 1, 😀: [2,\u3000, 'é😀']}")
+    assert document.position("anything", "😀") == (1, 21)
+    assert document.position("anything", "😀", 2) == (1, 27)
 
 
 def test_the_position_of_what_is_not_there_is_that_of_what_should_hold_it():
@@ -217,20 +248,25 @@ def test_a_yaml_1_2_directive_is_read():
         ("anything: -08", "1:11: `-08` could be a number or text"),
         ("1: a", "1:1: a key must be text; put `1` in quotes"),
         ("null: a", "1:1: a key must be text; put `null` in quotes"),
-        (": a", "1:1: the key before this `:` is missing"),
+        (": a", "1:1: this is not YAML"),
+        ("? \n: a", "1:2: the key before this `:` is missing"),
+        ("{: a}", "1:2: this is not YAML"),
         ("? [a]\n: 1", "1:3: a key must be text, not a mapping or a list"),
         ("{a: 1}: 2", "1:1: a key must be text, not a mapping or a list"),
         ("a: 1\n--- \nb: 2", "2:1: a second document begins here; a file holds one"),
-        ("%YAML 1.1\n---\nversion: 1", "2:1: directives are not supported"),
-        ("%TAG !e! tag:e,2000:\n---\nversion: 1", "2:1: directives are not supported"),
-        ("title: a: b", "1:9: this is not YAML: mapping values are not allowed here"),
+        ("%YAML 1.1\n---\nversion: 1", "1:1: directives are not supported"),
+        ("# c\n%TAG !e! tag:e,2000:\n---\nversion: 1", "2:1: directives are not supported"),
+        ("title: a: b", "1:9: this is not YAML: mapping values are not allowed"),
         ("title: 'a", "1:10: this is not YAML: found unexpected end of stream"),
         ("title: [a", "1:10: this is not YAML"),
         ("\tversion: 1", "1:1: this is not YAML: found character"),
         ("title: %a", "1:8: this is not YAML"),
-        ('title: "\\UFFFFFFFF"', "1:6: this cannot be read as YAML; look here and a little later"),
+        ("version: 1\n...\n%FUTURE", "3:1: directives are not supported"),
+        ("%YAML 1.20\n---\nversion: 1", "1:1: directives are not supported"),
+        ("title: a\tb", "1:8: this text holds a tab; write spaces, or put it in quotes"),
+        ('title: "\\UFFFFFFFF"', "1:11: this is not YAML: found invalid Unicode character escape"),
         ('title: "\\0"', "1:8: this text holds the character U+0000; remove it"),
-        ('title: "\\ud800"', "1:8: this text holds the character U+D800; remove it"),
+        ('title: "\\ud800"', "1:11: this is not YAML: found invalid Unicode character escape"),
         ("title: a\x00", "1:9: the character U+0000 cannot be seen and is refused; remove it"),
         ("title: a\n# \x1b[2J", "2:3: the character U+001B cannot be seen"),
         ("# quiet\u2028title: a", "1:8: the character U+2028 cannot be seen"),
@@ -390,6 +426,145 @@ def test_nasty_text_is_refused_quickly(text):
     assert time.perf_counter() - begin < 10
 
 
+def lines_of(piece: str, end: str = "\n") -> str:
+    """About a megabyte of `piece`, in lines that are not too long."""
+    line = piece * (90_000 // len(piece.encode())) + end
+    return line * (MAX_BYTES // len(line.encode()))
+
+
+HUGE = [
+    *map(
+        lines_of, ["[", "{", "? ", "- ", "&a ", "*a ", "!a ", "! ", "!", "&", "{? ", "[? ", "{a: "]
+    ),
+    *map(
+        lines_of,
+        [": ", "a: ", "a ", "a", "é", "1", "- - a: ", "[],", "{},", "[]", "|", "--- ", "@"],
+    ),
+    *(
+        piece * (MAX_BYTES // len(piece))
+        for piece in ["[\n", "{\n", "?\n", "? a\n", "-\n", "- - -\n"]
+    ),
+    *(
+        piece * (MAX_BYTES // len(piece))
+        for piece in ["a\n", "a:\n", "#\n", "\n", "---\n", "...\n", "%\n"]
+    ),
+    *(
+        piece * (MAX_BYTES // len(piece))
+        for piece in ["%YAML 1.2\n", "!\n", "&a\n", "*a\n", "[a?]: \n"]
+    ),
+    "'" + lines_of("a ")[1:],
+    "'" + lines_of("a ")[2:] + "'",
+    '"' + lines_of("\\x41")[4:] + '"',
+    '"' + "\\\n" * 499_000 + '"',
+    '"' + lines_of("\\U00110000"),
+    "|\n " + " a\n" * 333_000,
+    ">\n" + " a\n" * 333_000,
+    ">" + "\n" * 999_000,
+    "!<" + lines_of("a"),
+    "!" + lines_of("%41"),
+    "a:\n" * 10 + lines_of(" ", end=" a\n"),
+    "[" + "[],\n" * 240_000,
+    "{" + "? " * 40_000 + "\n}",
+    "".join(f"%TAG !a{index}! b\n" for index in range(50_000)) + "---\na",
+    "a\n...\n" + "".join(f"%TAG !a{index}! b\n" for index in range(50_000)),
+    "".join(f"{'[' * 31}{']' * 31}\n---\n" for _ in range(13_000)),
+]
+
+MEASURE = """
+import pickle, resource, sys, time
+import yaml
+from hitl_agent.documents import DocumentModel, composing, load_document
+from hitl_agent.errors import DocumentError
+
+class Anything(DocumentModel):
+    a: int = 0
+
+composing.LOADER = getattr(yaml, sys.argv[1])
+texts = pickle.load(sys.stdin.buffer)
+load_document("a: 1", file="f", model=Anything)
+with open("/proc/self/statm") as sizes:
+    used = int(sizes.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 200_000_000,) * 2)
+for text in texts:
+    begin = time.process_time()
+    try:
+        load_document(text, file="f", model=Anything)
+    except DocumentError as error:
+        refused = "MemoryError" not in repr(error.__cause__)
+    else:
+        refused = False
+    print(ascii(text[:20]), refused, time.process_time() - begin, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limits are those of Linux")
+@pytest.mark.parametrize(
+    ("loader", "texts", "seconds"),
+    [
+        pytest.param("CSafeLoader", NASTY + HUGE, 1, marks=both_parsers, id="libyaml"),
+        pytest.param("SafeLoader", NASTY + HUGE, 10, marks=pytest.mark.slow, id="pure"),
+    ],
+)
+def test_nasty_text_is_refused_in_little_time_and_memory(loader, texts, seconds):
+    """A parser that crashes, in C, would end the process that runs it."""
+    done = subprocess.run(
+        (sys.executable, "-c", MEASURE, loader),
+        input=pickle.dumps(texts), cwd=ROOT, capture_output=True, timeout=170, check=False,
+    )  # fmt: skip
+    lines = [line.rsplit(maxsplit=2) for line in done.stdout.decode().splitlines()]
+    assert done.returncode == 0, (lines[-1:], done.stderr.decode()[-1000:])
+    assert len(lines) == len(texts)
+    assert [text for text, refused, _ in lines if refused != "True"] == []
+    assert [(text, spent) for text, _, spent in lines if float(spent) > seconds] == []
+
+
+LARGE = "version: 1\nitems:\n" + "".join(
+    f"  tool_{tool}:\n    effect: write\n    names:\n"
+    + "".join(
+        f"      - amount <= {rule} && history.day.count < 20 && !context.untrusted\n"
+        for rule in range(11)
+    )
+    for tool in range(1000)
+)
+
+
+@both_parsers
+def test_a_large_document_is_read_at_once():
+    begin = time.process_time()
+    document = load(LARGE)
+    assert (
+        time.process_time() - begin < 3
+    )  # it takes a fifth of a second, and took two and a half without libyaml
+    assert len(LARGE) > 700_000
+    assert len(document.value.items) == 1000
+    assert document.position("items", "tool_999", "names", 10) == (14 * 1000 + 2, 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            LARGE.replace("effect", "efect"),
+            "4:5: unknown key `efect`, did you mean `effect`? (and 999 more)",
+        ),
+        (
+            "items:\n" + "".join(f"  tool_{tool}: {{efect: x}}\n" for tool in range(16_000)),
+            "2:12: unknown key `efect`, did you mean `effect`? (and 15999 more)",
+        ),
+        (
+            "items: {a: {" + "\n".join(f"efct{n}: 1," for n in range(45_000)) + "}}",
+            "1:13: unknown key `efct0`, did you mean `effect`? (and 44999 more)",
+        ),
+        ("".join(f"zz{n}: 1\n" for n in range(45_000)), "1:1: unknown key `zz0`; known here: "),
+    ],
+    ids=range(4),
+)
+def test_tens_of_thousands_of_faults_are_told_quickly(text, message):
+    begin = time.process_time()
+    assert refusal(text).startswith(message)
+    assert time.process_time() - begin < 10
+
+
 def test_depth_is_bounded():
     deepest = MAX_DEPTH - 1
     assert value_of("[" * deepest + "]" * deepest) is not None
@@ -420,19 +595,17 @@ def test_the_number_of_values_is_bounded(monkeypatch):
     )
 
 
-def test_what_ruamel_raises_without_a_place_gets_the_last_known(monkeypatch):
-    class Broken:
-        def __init__(self, **_options):
-            pass
+def test_what_the_parser_raises_without_a_place_gets_the_last_known(monkeypatch):
+    class Broken(yaml.SafeLoader):
+        def get_event(self):
+            if isinstance(self.peek_event(), yaml.ScalarEvent):
+                raise RecursionError("too deep")
+            return super().get_event()
 
-        def parse(self, _text):
-            raise RecursionError("too deep")
-
-    monkeypatch.setattr(composing, "YAML", Broken)
-    assert (
-        refusal("a")
-        == "1:1: this cannot be read as YAML; look here and a little later (`too deep`)"
-    )
+    monkeypatch.setattr(composing, "LOADER", Broken)
+    message = "this cannot be read as YAML; look here and a little later (`too deep`)"
+    assert refusal("a") == f"1:1: {message}"
+    assert refusal("# c\n- a") == f"2:1: {message}"
 
 
 yaml_like = st.text(
@@ -466,18 +639,106 @@ json_data = st.recursive(
 
 
 @settings(max_examples=50, deadline=None)
-@given(json_data)
-def test_json_that_holds_nothing_unseen_is_read_as_itself(data):
+@given(json_data, st.booleans(), st.sampled_from([None, 1, "\t"]))
+@example({"😀": ["é\u3000😀", {}, [0.5]]}, False, "\t")
+def test_json_that_holds_nothing_unseen_is_read_as_itself(data, as_ascii, indent):
     """JSON is YAML 1.2; every value's place is where its text begins."""
-    import json
-
+    text = json.dumps({"a": data}, ensure_ascii=as_ascii, indent=indent)
     try:
-        document = load_document(json.dumps({"a": data}), file="f", model=Anything)
+        document = load_document(text, file="f", model=Anything)
     except DocumentError as error:
-        assert "this text holds the character" in str(error)  # noqa: PT017
+        assert re.search("character U\\+|escape code", str(error))  # noqa: PT017
     else:
         assert document.data == {"a": data}
-        assert document.position("a") == (1, 7)
+        assert document.position("a") == ((1, 7) if indent is None else (2, 7))
+
+
+# both parsers
+
+WRITTEN = [
+    "? a\n: - b: c\n    d: [e, {f: g}]\n  - |\n    text\n     more\n  - >-\n    folded\n\n    x\n",
+    "--- # c\n{a: [b, 'c', ], \"d\": {e: , f}, g: 1}\r\n...\n",
+    "é: '😀\n\n  line'\n😀: \"x\\\n  \\u00e9 \\/\"\nb:\n- ~\n-\n",
+    *(
+        path.read_text()
+        for folder in ("", "demo", "graphs", "tests/cli/project")
+        for path in sorted((ROOT / folder).glob("*.yaml"))
+    ),
+]
+PIECES = [
+    "\n", "\n", "\n  ", "\n    ", " ", "\t", "\r\n", ": ", ":", ", ", ",", "[", "]", "{", "}",
+    "- ", "-", "? ", "?", "'", '"', "#", " #", "|", "|-", ">", "|2", "|1-\n", ">+\n", "&x ", "*x",
+    "!", "!!str ", "!<a>", "!e!b ", "%YAML 1.2\n", "---", "\n--- ", "...\n", "\\", "\\\n",
+    "\\x41", "\\ud800", "\\UFFFFFFFF", "\\/", "'a': ", "a: ", '"b"', "''", "a b", "<<: ", "é",
+    "😀", "~", "=", "@", "`", "1", "-\n", "%", "\n%", "\ufeff", "\u3000", "http://a.b/c#d",
+    "12:30",
+]  # fmt: skip
+
+# The pure parser knows no tabs between tokens and no `?` in a list or mapping in brackets; libyaml
+# wants a space after the colon in `{a: , b}`, and takes a comment that touches a `|`.
+READ_BY_ONE = re.compile(r"\t|\?|:[,\[\]{}]|[|>][-+0-9]*#")
+
+
+@st.composite
+def altered(draw) -> str:
+    lines = draw(st.sampled_from(WRITTEN)).splitlines(keepends=True)
+    start = draw(st.integers(0, len(lines) - 1))
+    text = "".join(lines[start : start + draw(st.integers(1, 12))])
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(text)))
+        text = text[:at] + draw(st.sampled_from(PIECES)) + text[at + draw(st.integers(0, 5)) :]
+    return text
+
+
+def read_with(loader: type, text: str) -> tuple[str, dict, dict] | None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(composing, "LOADER", loader)
+        try:
+            data, places = read_data(text, "f")
+        except DocumentError:
+            return None
+    return repr(data), places.values, places.keys
+
+
+@both_parsers
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | altered() | yaml_like)
+@example("---")
+@example("{a: \n}")
+@example("{a : # c\n}")
+@example("[a: , b: 😀]")
+@example("? |\n a\n\n: ")
+@example("a: !\nb: ! 'c'")
+def test_both_parsers_read_the_same_in_the_same_places_or_refuse(text):
+    fast, pure = read_with(yaml.CSafeLoader, text), read_with(yaml.SafeLoader, text)
+    if fast is None or pure is None:
+        assert fast is pure or READ_BY_ONE.search(text)
+    else:
+        assert fast == pure
+
+
+@both_parsers
+@pytest.mark.parametrize("text", WRITTEN, ids=range(len(WRITTEN)))
+def test_both_parsers_read_what_people_write(text):
+    fast = read_with(yaml.CSafeLoader, text)
+    assert fast
+    assert fast == read_with(yaml.SafeLoader, text)
+
+
+@both_parsers
+@pytest.mark.parametrize(
+    ("text", "loader"),
+    [
+        ("a:\t1", "CSafeLoader"),
+        ("[a?]", "CSafeLoader"),
+        ("a: |# c\n b", "CSafeLoader"),
+        ("{a:, b: 1}", "SafeLoader"),
+        ("a: |\n  \tb\n", "SafeLoader"),
+    ],
+)
+def test_what_only_one_parser_reads(text, loader):
+    read = {one for one in ("CSafeLoader", "SafeLoader") if read_with(getattr(yaml, one), text)}
+    assert read == {loader}
 
 
 # files

@@ -2,9 +2,9 @@
 
 A document here is what JSON can hold, written in YAML 1.2: mappings with text keys, lists, text,
 numbers, true, false and null. Whatever could be read in two ways is refused rather than guessed:
-anchors and aliases, tags, merge keys, a key given twice, numbers that a program cannot keep
-exactly, line breaks and writing directions that an editor may not show. So a date is text, `yes`
-is text, and a document has bounded size, depth and number of values.
+anchors and aliases, tags, directives, merge keys, a key given twice, numbers that a program cannot
+keep exactly, line breaks and writing directions that an editor may not show. So a date is text,
+`yes` is text, and a document has bounded size, depth and number of values.
 """
 
 from hitl_agent.documents.checking import Complaint, Document, DocumentModel, load_document

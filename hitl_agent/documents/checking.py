@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -89,34 +91,44 @@ def load_document(text: str, *, file: str, model: type[M]) -> Document[M]:
 def _first_complaint(
     error: ValidationError, data: Any, places: Places, model: type[BaseModel]
 ) -> DocumentError:
-    """Return the complaint that stands first in the document, and say how many follow."""
-    found: list[tuple[Place, str]] = []
-    all_details = error.errors(include_url=False)
-    unknown = [_path(item["loc"], data)[0] for item in all_details if _is_unknown(item)]
-    for details in all_details:
-        path, lost = _path(details["loc"], data)
-        at_key = details["loc"][-1:] == ("[key]",)
-        if details["type"] == "missing":
-            siblings = [str(each[-1]) for each in unknown if each[:-1] == path]
-            if closest(str(lost), siblings):
-                continue  # it is there, misspelt, and complained of as an unknown key
-            message, at_key = f"{show(lost)} is missing", True
-        elif _is_unknown(details):
-            key = str(path[-1])
-            known = _keys_at(model, details["loc"][:-1], unless=key)
-            hint = suggest(key, known) or f"; {_listed('known here', known)}"
-            message, at_key = f"unknown key {show(key)}{hint}", True
-        elif details["type"] == "value_error":
-            complaint = details["ctx"]["error"]
-            message = str(complaint)
-            if isinstance(complaint, Complaint):
-                path, at_key = (*path, *complaint.path), at_key or complaint.at_key
-        else:
-            message = _expectation(details, path)
-        found.append((places.of_key(path) if at_key else places.of_value(path), message))
-    place, message = min(found, key=lambda item: item[0])
+    """Return the complaint that stands first in the document, and say how many follow.
+
+    Only that one is put into words: there may be tens of thousands.
+    """
+    complaints = [(item, *_path(item["loc"], data)) for item in error.errors(include_url=False)]
+    unknown: dict[KeyPath, list[str]] = defaultdict(list)
+    for details, path, _ in complaints:
+        if _is_unknown(details):
+            unknown[path[:-1]].append(str(path[-1]))
+    found = [
+        (_place(details, path, places), details, path, lost)
+        for details, path, lost in complaints
+        # what is there, misspelt, is complained of as an unknown key
+        if details["type"] != "missing" or not closest(str(lost), unknown[path])
+    ]
+    place, details, path, lost = min(found, key=itemgetter(0))
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return places.error(message + more, place)
+    return places.error(_message(details, path, lost, model) + more, place)
+
+
+def _place(details: ErrorDetails, path: KeyPath, places: Places) -> Place:
+    at_key = details["loc"][-1:] == ("[key]",) or details["type"] in {"missing", "extra_forbidden"}
+    if isinstance(complaint := details.get("ctx", {}).get("error"), Complaint):
+        path, at_key = (*path, *complaint.path), at_key or complaint.at_key
+    return places.of_key(path) if at_key else places.of_value(path)
+
+
+def _message(details: ErrorDetails, path: KeyPath, lost: str | int, model: type[BaseModel]) -> str:
+    if details["type"] == "missing":
+        return f"{show(lost)} is missing"
+    if _is_unknown(details):
+        key = str(path[-1])
+        known = _keys_at(model, details["loc"][:-1], unless=key)
+        hint = suggest(key, known) or f"; {_listed('known here', known)}"
+        return f"unknown key {show(key)}{hint}"
+    if details["type"] == "value_error":
+        return str(details["ctx"]["error"])
+    return _expectation(details, path)
 
 
 def _is_unknown(details: ErrorDetails) -> bool:

@@ -1,4 +1,4 @@
-"""From YAML text to plain data: ruamel parses, and what it would guess at is refused."""
+"""From YAML text to plain data: PyYAML parses, and what it would guess at is refused."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.events import (
+import yaml
+from yaml import (
     AliasEvent,
     CollectionEndEvent,
     CollectionStartEvent,
     DocumentStartEvent,
     MappingStartEvent,
+    MarkedYAMLError,
     NodeEvent,
     ScalarEvent,
 )
 
-from hitl_agent.documents.places import KeyPath, Places
+from hitl_agent.documents.places import KeyPath, Place, Places, place_after
 from hitl_agent.documents.reading import MAX_DEPTH, MAX_VALUES, UNSEEN
 from hitl_agent.documents.wording import show
 from hitl_agent.errors import DocumentError
+
+# libyaml where PyYAML was built with it: twenty times as fast
+LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _MAX_DIGITS = 40
 _MAX_NUMBER = 2**53 - 1  # RFC 8785: beyond it canonical JSON, which counts in doubles, is not exact
@@ -30,10 +33,12 @@ _MAX_NUMBER = 2**53 - 1  # RFC 8785: beyond it canonical JSON, which counts in d
 # YAML 1.2.2, section 10.3.2, core schema
 _WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _WORDS |= {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_BEGIN_NUMBER = frozenset("+-.0123456789")
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_COLON = re.compile(r"(?:\s|#.*+)*+:")
 
 
 class _Frame(NamedTuple):
@@ -44,14 +49,15 @@ class _Frame(NamedTuple):
 
 
 class Composer:
-    """Builds plain data from ruamel's events, without recursion and without its constructors."""
+    """Builds plain data from PyYAML's events, without recursion and without its constructors."""
 
     def __init__(self, text: str, file: str) -> None:
         self.places = Places(file)
         self._text = text
-        self._place = (1, 1)
+        self._mark: Any = None  # where the parser is
         self._frames: list[_Frame] = []
         self._key: str | None = None  # read, and waiting for its value
+        self._key_end: Any = None
         self._root: Any = None
         self._documents = 0
 
@@ -62,43 +68,56 @@ class Composer:
             DocumentError: it is not YAML, or what no document holds.
         """
         for event in self._events():
-            self._place = (event.start_mark.line + 1, event.start_mark.column + 1)
-            if isinstance(event, DocumentStartEvent):
-                self._start(event)
+            self._mark = event.start_mark
+            if isinstance(event, NodeEvent):
+                self._node(event)
             elif isinstance(event, CollectionEndEvent):
                 self._frames.pop()
-            elif isinstance(event, NodeEvent):
-                self._node(event)
+            elif isinstance(event, DocumentStartEvent):
+                self._start()
         return self._root
 
+    def _place(self) -> Place:
+        if self._mark is None:
+            return (1, 1)
+        if self._mark.index == len(self._text):
+            return place_after(self._text)  # libyaml takes the end for the start of a new line
+        return (self._mark.line + 1, self._mark.column + 1)
+
+    def _after_colon(self) -> Place | None:
+        """Return where a value left empty would stand; in `{a: }` libyaml names the brace."""
+        end = self._key_end
+        found = _COLON.match(self._text, end.index)
+        if not found:
+            return None
+        line, column = place_after(found[0])
+        return (end.line + line, column if line > 1 else end.column + column)
+
     def _refuse(self, message: str) -> DocumentError:
-        return self.places.error(message, self._place)
+        return self.places.error(message, self._place())
 
     def _events(self) -> Iterator[Any]:
         try:
-            for event in YAML(typ="safe", pure=True).parse(self._text):
+            for event in yaml.parse(self._text, Loader=LOADER):
                 yield event
-                self._place = (event.end_mark.line + 1, event.end_mark.column + 1)
+                self._mark = event.end_mark
         except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            self._place = (mark.line + 1, mark.column + 1)
+            self._mark = error.problem_mark or error.context_mark or self._mark
             problem = " ".join(f"{error.problem or ''} {error.context or ''}".split())[:200]
             refusal = self._refuse(f"this is not YAML: {problem}")
             refusal.hint = (
                 "text with `: ` or ` #` in it, or a sign such as `*` first, goes in quotes"
             )
             raise refusal from None
-        except Exception as error:  # ruamel meets some malformed input with a ValueError, or worse
+        except Exception as error:  # the pure parser meets bad escapes with an OverflowError
             raise self._refuse(
                 f"this cannot be read as YAML; look here and a little later ({show(str(error))})"
             ) from error
 
-    def _start(self, event: DocumentStartEvent) -> None:
+    def _start(self) -> None:
         self._documents += 1
         if self._documents > 1:
             raise self._refuse("a second document begins here; a file holds one")
-        if event.version not in {None, (1, 2)} or event.tags:
-            raise self._refuse("directives are not supported; remove the lines that begin with `%`")
 
     def _node(self, event: Any) -> None:
         if isinstance(event, AliasEvent) or event.anchor is not None:
@@ -106,9 +125,11 @@ class Composer:
             raise self._refuse(
                 f"anchors and aliases such as {name} are not supported; write it out"
             )
-        if event.ctag is not None:
-            tag = show(str(event.ctag).replace("tag:yaml.org,2002:", "!!"))
+        # libyaml keeps silent about the tag `!`
+        if event.tag is not None or self._text.startswith("!", event.start_mark.index):
+            tag = show((event.tag or "!").replace("tag:yaml.org,2002:", "!!"))
             raise self._refuse(f"tags such as {tag} are not supported; text goes in quotes")
+        place = self._place()
         if not self._frames:
             path: KeyPath = ()
             self._root = value = self._value(event)
@@ -119,13 +140,16 @@ class Composer:
                 into.append(value)
             elif self._key is None:
                 self._key = self._as_key(event, into)
-                self.places.keys[(*above, self._key)] = self._place
+                self._key_end = event.end_mark
+                self.places.keys[(*above, self._key)] = place
                 return
             else:
                 path, value = (*above, self._key), self._value(event)
+                if value is None and not event.value:
+                    place = self._after_colon() or place
                 into[self._key] = value
                 self._key = None
-        self.places.values[path] = self._place
+        self.places.values[path] = place
         if len(self.places.values) > MAX_VALUES:
             raise self._refuse(f"the document holds more than {MAX_VALUES:,} values; split it")
         if isinstance(event, CollectionStartEvent):
@@ -160,6 +184,10 @@ class Composer:
         """Return what a scalar without quotes stands for."""
         if text in _WORDS:
             return _WORDS[text]
+        if "\t" in text:
+            raise self._refuse("this text holds a tab; write spaces, or put it in quotes")
+        if text[0] not in _BEGIN_NUMBER:
+            return text
         shown = show(text)
         if _NOT_FINITE.fullmatch(text):
             raise self._refuse(f"{shown} cannot be compared with anything; write a finite number")

@@ -11,7 +11,7 @@ from hitl_agent.documents.wording import show
 from hitl_agent.errors import ConfigurationError
 
 MAX_BYTES = 1_000_000
-MAX_LINE = 100_000  # ruamel reads a tag in time that grows with the square of its length
+MAX_LINE = 100_000
 MAX_DEPTH = 32
 MAX_VALUES = 50_000
 
@@ -22,6 +22,7 @@ UNSEEN = re.compile(
     "\ud800-\udfff\ufeff\ufffe\uffff]"
 )
 _UNSEEN_IN_TEXT = re.compile(UNSEEN.pattern + "|\r(?!\n)")
+_DIRECTIVE = re.compile(r"^%(?!YAML 1\.2\s)", re.MULTILINE)
 
 _TOO_LARGE = f"the document is larger than {MAX_BYTES:,} bytes; split it"
 
@@ -32,7 +33,7 @@ def read_data(text: str, file: str) -> tuple[Any, Places]:
     Raises:
         DocumentError: it is no document; with the place of what is wrong.
     """
-    # ruamel takes its time to load, and most commands read no document
+    # yaml takes its time to load, and most commands read no document
     from hitl_agent.documents.composing import Composer  # noqa: PLC0415
 
     text = text.removeprefix("\ufeff")
@@ -70,12 +71,16 @@ def read_text(path: str | Path) -> str:
 
 
 def _check_text(text: str, file: str) -> None:
-    """Refuse what ruamel would read slowly, or an editor would not show as it is read."""
+    """Refuse directives, and what an editor would not show as it is read."""
     places = Places(file)
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise places.error(_TOO_LARGE, (1, 1))
     if found := _UNSEEN_IN_TEXT.search(text):
         message = f"the character U+{ord(found[0]):04X} cannot be seen and is refused; remove it"
+        raise places.error(message, place_after(text[: found.start()]))
+    # thousands of `%TAG` lines take libyaml seconds
+    if found := _DIRECTIVE.search(text):
+        message = "directives are not supported; remove the lines that begin with `%`"
         raise places.error(message, place_after(text[: found.start()]))
     for number, line in enumerate(text.split("\n"), start=1):
         if len(line) > MAX_LINE:
