@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hitl_agent.cli import db, decide, output, review, run, threads
+from hitl_agent.cli import db, decide, output, policy, review, run, threads
 from hitl_agent.cli.group import HitlGroup
 
 app = typer.Typer(
@@ -52,4 +52,5 @@ app.command("resume")(run.resume)
 app.command("review")(review.review)
 app.command("history")(threads.history)
 app.command("graph")(threads.graph)
+app.add_typer(policy.app, name="policy")
 app.add_typer(db.app, name="db")
