@@ -16,7 +16,7 @@ from hitl_agent.errors import InvalidDecision, NothingWaiting, UnknownThread
 from hitl_agent.graph.builder import utc_now
 from hitl_agent.graph.compiled import Graph
 from hitl_agent.graph.gate import DATABASE, GRAPH
-from hitl_agent.review import Decision, ReviewRequest, check_decision, read_answer
+from hitl_agent.review import Decision, ReviewRequest, read_answer
 from hitl_agent.review.rendering import command
 from hitl_agent.storage import record, reviews, threads
 from hitl_agent.storage.checkpoints import Checkpointer
@@ -83,18 +83,23 @@ class Runtime:
         *,
         graph: str | None = None,
         tool: str | None = None,
+        tier: str | None = None,
         limit: int = 50,
     ) -> list[ReviewRequest]:
         """Return the calls that wait for a person: earliest due first, then longest waiting.
+
+        Those under `soft_review` run meanwhile; approving one says that it was right, rejecting it
+        that it was not, and stops it if it has not begun.
 
         Args:
             thread_id: only of this thread.
             graph: only of this graph.
             tool: only of this tool.
+            tier: only `hard_gate`, or only `soft_review`.
             limit: at most so many.
         """
         return reviews.waiting(
-            self.database, thread_id=thread_id, graph=graph, tool=tool, limit=limit
+            self.database, thread_id=thread_id, graph=graph, tool=tool, tier=tier, limit=limit
         )
 
     def thread(self, thread_id: str) -> ThreadView:
@@ -110,7 +115,8 @@ class Runtime:
             if not waiting:
                 raise
             thread = threads.driven_elsewhere(waiting)
-        return ThreadView(thread, waiting if thread.status == "waiting" else [])
+        stopped = thread.status == "waiting"
+        return ThreadView(thread, [one for one in waiting if stopped or not one.gates])
 
     def drives(self, thread_id: str) -> bool:
         """Whether the thread's checkpoints are on this database; `langgraph dev` keeps its own."""
@@ -166,16 +172,10 @@ class Runtime:
             decision = read_answer(decision, tool=request.call.tool)
         if not reviewer.strip():
             raise InvalidDecision("a decision needs a reviewer", hint="name one with --as NAME")
-        check_decision(
-            decision,
-            request.call,
-            allowed=request.verdict.allowed_decisions,
-            schema=request.args_schema,
-        )
         reviews.decide(
             self.database,
             request,
-            decision,
+            request.checked(decision),
             reviewer=reviewer,
             channel=channel,
             now=self._clock(),

@@ -32,7 +32,7 @@ def edited(request: ReviewRequest) -> dict[str, Any]:
         InvalidDecision: nothing was saved, or it is no JSON object.
         HitlError: the editor does not start.
     """
-    shown = json.dumps(dict(request.call.args), indent=2, ensure_ascii=True) + "\n"
+    shown = json.dumps(request.shown_args, indent=2, ensure_ascii=True) + "\n"
     with tempfile.TemporaryDirectory(prefix="hitl-") as folder:
         file = Path(folder) / "arguments.json"
         file.write_text(shown, "utf-8")

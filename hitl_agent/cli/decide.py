@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,11 +20,12 @@ from hitl_agent.cli.options import (
     reviewer_name,
     use_database,
 )
-from hitl_agent.errors import StaleDecision
+from hitl_agent.errors import StaleDecision, UnknownThread
 from hitl_agent.review.decision import Approve, Decision, Edit, Reject, Respond
 
 if TYPE_CHECKING:
     from hitl_agent.review import ReviewRequest
+    from hitl_agent.runtime import Runtime
 
 Answer = Callable[["ReviewRequest"], Decision]
 
@@ -79,7 +80,10 @@ def edit(
     """
 
     def answer(request: ReviewRequest) -> Edit:
-        return Edit(edited(request) if given is None else given, reason)
+        if given is not None:
+            return Edit(given, reason)
+        request.checked(Edit(request.shown_args))  # nobody edits what cannot be
+        return Edit(edited(request), reason)
 
     with output.reported(json_=json_):
         given = None if args is None else object_option(args, "--args")
@@ -101,6 +105,14 @@ def respond(
     """
     asked = (thread_id, call, False)
     _decide(asked, lambda _: Respond(reason), reviewer, json_=json_, database_url=database_url)
+
+
+def _stands(runtime: Runtime, thread_id: str) -> dict[str, Any]:
+    """Return where a thread stands, of which nothing but questions may be on this database."""
+    try:
+        return runtime.thread(thread_id).to_json()
+    except UnknownThread:
+        return {"thread_id": thread_id, "status": "unknown", "waiting": [], "elsewhere": True}
 
 
 def _decide(
@@ -141,6 +153,12 @@ def _decide(
                     late.append(error)
             if len(late) == len(decided):
                 raise late[0]
+            if not any(one.gates for one, _ in decided):  # they ran: there is nothing to resume
+                if late:
+                    raise late[0]
+                if json_:
+                    output.print_json(_stands(runtime, thread_id))
+                raise typer.Exit(output.DONE)
             report.thread_id = thread_id
             view = resume(runtime, thread_id, json_=json_)
             report.thread_id = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -54,15 +54,20 @@ def drive(
 ) -> ThreadView:
     """Run a thread until it ends or waits, with a line for each thing that happens."""
     config = runtime.config(thread_id)
+    planned: list[Mapping[str, Any]] = []
     with captured(), stoppable():
         for mode, chunk in graph.stream(graph_input, config, stream_mode=["updates", "custom"]):
             if json_ or not isinstance(chunk, Mapping):
                 continue
+            # calls are shown when they are judged: before, nobody knows what of them is hidden
+            judged = chunk.get("judged") if mode == "custom" else None
+            _plans(planned, judged)
+            planned = []
             if mode == "custom":
-                _verdicts(chunk.get("judged"))
+                _verdicts(judged)
                 continue
             for node, update in chunk.items():
-                _progress(node, update)
+                planned += _progress(node, update)
     return runtime.thread(thread_id)
 
 
@@ -75,6 +80,7 @@ def conclude(view: ThreadView, *, json_: bool) -> None:
         output.print_json(view.to_json())
     elif view.waiting:
         print_waiting(view.waiting)
+    if view.waiting and status != output.FAILED:
         steps = [command(name, thread.thread_id) for name in ("show", "approve")]
         steps.append("hitl review")
     if status == output.FAILED:
@@ -92,23 +98,36 @@ def _verdicts(judged: Any) -> None:
             _said(one.get("tier"), one.get("tool"), "; ".join(map(str, one["reasons"])))
 
 
-def _progress(node: str, update: Any) -> None:
-    """Print what a node did; a graph of somebody else's may have put anything in its state."""
+def _plans(planned: Sequence[Mapping[str, Any]], judged: Any) -> None:
+    """Print planned calls: as they were judged, or as they are in a graph that judges nothing."""
+    known = judged if isinstance(judged, list) else []
+    shown = {one.get("call_id"): one.get("args") for one in known if isinstance(one, Mapping)}
+    for call in planned:
+        args = shown.get(call["id"]) if isinstance(judged, list) else call["args"]
+        text = output.short_args(args, limit=200)
+        output.line(f"{'plan':<12} {output.safe(call['name'])} {text}", style="cyan")
+
+
+def _progress(node: str, update: Any) -> Sequence[Mapping[str, Any]]:
+    """Print what a node did, and return the calls that it planned.
+
+    A graph of somebody else's may have put anything in its state.
+    """
+    planned: list[Mapping[str, Any]] = []
     if not isinstance(update, Mapping):
-        return
+        return planned
     messages = update.get("messages")
     for message in messages if isinstance(messages, list) else [messages]:
         if isinstance(message, ToolMessage):
             _said("result", message.name, message.text, style="", limit=300)
         elif isinstance(message, AIMessage) and node == "planner":
-            for call in message.tool_calls:
-                args = output.short_args(call["args"], limit=200)
-                output.line(f"{'plan':<12} {output.safe(call['name'])} {args}", style="cyan")
+            planned += message.tool_calls
             if not message.tool_calls and message.text:
                 text = output.safe_lines(message.text, indent=13)
                 output.line(f"{'answer':<12} {text}", style="bold")
         elif isinstance(message, BaseMessage) and node != "planner" and message.text:
             _said(node, message.type, message.text, style="", limit=300)
+    return planned
 
 
 def _said(

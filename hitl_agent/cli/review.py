@@ -106,7 +106,8 @@ class _Round:
             record(self.runtime, request, answer, self.reviewer, json_=self.report.json_)
             self.decided.append({"request_id": request.request_id, "decision": answer.type})
             self.report.thread_id = request.thread_id
-            resume(self.runtime, request.thread_id, json_=self.report.json_)
+            if request.gates:
+                resume(self.runtime, request.thread_id, json_=self.report.json_)
         except HitlError as error:
             if isinstance(error, InvalidDecision):  # nothing is stored: the question stands
                 self._seen.discard(request.request_id)

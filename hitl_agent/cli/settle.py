@@ -9,7 +9,7 @@ import typer
 from hitl_agent.cli import output
 from hitl_agent.cli.drive import drive, graph_of
 from hitl_agent.errors import ConfigurationError, HitlError, InvalidDecision, NothingWaiting
-from hitl_agent.review import Decision, ReviewRequest, check_decision
+from hitl_agent.review import Decision, ReviewRequest
 from hitl_agent.review.decision import MAX_MESSAGE
 from hitl_agent.review.rendering import command
 from hitl_agent.runtime import Runtime, ThreadView
@@ -39,10 +39,12 @@ def requests(
             f"nothing waits in thread `{thread_id}`, it is {view.thread.status}",
             hint=f"see `{command('show', thread_id)}`",
         )
-    if len(view.waiting) > 1 and not all_:
-        calls = ", ".join(one.call.call_id for one in view.waiting)
+    # what is looked at afterwards is meant only where nothing waits
+    waiting = [one for one in view.waiting if one.gates] or view.waiting
+    if len(waiting) > 1 and not all_:
+        calls = ", ".join(one.call.call_id for one in waiting)
         raise InvalidDecision(f"several calls wait: {calls}", hint="name one with --call ID")
-    return view.waiting
+    return waiting
 
 
 def check(request: ReviewRequest, decision: Decision) -> None:
@@ -52,12 +54,7 @@ def check(request: ReviewRequest, decision: Decision) -> None:
             f"a reason of {len(decision.message):,} characters; at most {MAX_MESSAGE:,}",
             hint="say it shorter",
         )
-    check_decision(
-        decision,
-        request.call,
-        allowed=request.verdict.allowed_decisions,
-        schema=request.args_schema,
-    )
+    request.checked(decision)
 
 
 def record(

@@ -21,6 +21,7 @@ from hitl_agent.cli.options import (
     use_database,
 )
 from hitl_agent.errors import ConfigurationError
+from hitl_agent.policy import Tier
 from hitl_agent.review.rendering import command
 
 if TYPE_CHECKING:
@@ -32,9 +33,26 @@ _HISTORY_LIMIT = 400
 _WATCH_SECONDS = 2.0
 
 
+def _known_tier(tier: str | None) -> str | None:
+    # by hand: for a choice typer loads pydantic, which takes longer than the list
+    asked = (Tier.HARD_GATE, Tier.SOFT_REVIEW)
+    if tier is not None and tier not in asked:
+        raise typer.BadParameter(f"`{tier}` is no tier that waits; write {' or '.join(asked)}")
+    return tier
+
+
 def list_(
     graph: GraphOption = None,
     tool: ToolOption = None,
+    tier: Annotated[
+        str | None,
+        typer.Option(
+            "--tier",
+            metavar="TIER",
+            callback=_known_tier,
+            help="Only `hard_gate`, or only `soft_review`.",
+        ),
+    ] = None,
     limit: LimitOption = 50,
     watch: Annotated[
         bool, typer.Option("--watch", help="Print again whenever it changes.")
@@ -43,6 +61,8 @@ def list_(
     database_url: DatabaseOption = None,
 ) -> None:
     """List the calls that wait for a person, most urgent first.
+
+    Calls under `soft_review` have run, or will; approve or reject says whether that was right.
 
     Example: hitl list --tool refund_order --json
     """
@@ -54,7 +74,7 @@ def list_(
         database = shared_database()
         before: str | None = None
         while True:
-            waiting = reviews.waiting(database, graph=graph, tool=tool, limit=limit)
+            waiting = reviews.waiting(database, graph=graph, tool=tool, tier=tier, limit=limit)
             # on a terminal also the ages move on; a reader of lines wants news only
             live = watch and output.out.is_terminal and not json_
             now = _rendered(waiting) if live else str([one.request_id for one in waiting])
@@ -121,12 +141,18 @@ def history(
 
     Example: hitl history 7f3c
     """
+    from hitl_agent.review.redaction import Mask, masked_entries
     from hitl_agent.runtime import Runtime
+    from hitl_agent.storage import judgements
 
     with output.reported(json_=json_):
         use_database(database_url)
         with Runtime.open() as runtime:
             found = runtime.history(thread_id, limit=limit)
+            calls = {str(one["call_id"]) for one in found if one.get("call_id")}
+            known = judgements.newest(runtime.database, thread_id, sorted(calls))
+        masks = {key: Mask(one.call.args, one.verdict.redactions) for key, one in known.items()}
+        found = masked_entries(found, masks)
         if json_:
             output.print_json(found)
             return

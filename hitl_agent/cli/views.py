@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _LABEL = 11
 """Width of the labels of a page."""
 
-_COLUMNS = ("DUE", "WAITS", "THREAD", "CALL", "TOOL", "GRAPH", "ARGUMENTS", "WHY")
+_COLUMNS = ("DUE", "WAITS", "TIER", "THREAD", "CALL", "TOOL", "GRAPH", "ARGUMENTS", "WHY")
 
 _LEAST = 25
 """Columns that arguments and reasons each need; with less there is no table."""
@@ -53,11 +53,12 @@ def _print_table(waiting: Sequence[ReviewRequest]) -> bool:
         (
             _due(one.due_at),
             age(one.created_at),
+            str(one.verdict.tier),
             safe(one.thread_id),
             safe(one.call.call_id, limit=_NAME),
             safe(one.call.tool, limit=_NAME),
             safe(one.graph, limit=_NAME),
-            short_args(dict(one.call.args), limit=200),
+            short_args(one.shown_args, limit=200),
             safe("; ".join(one.verdict.reasons), limit=200),
         )
         for one in waiting
@@ -85,12 +86,13 @@ def _print_card(one: ReviewRequest) -> None:
     tool = safe(one.call.tool, limit=_NAME)
     room = width() - 2
     line(
-        f"{tool} {short_args(dict(one.call.args), limit=max(_LEAST, room - len(tool)))}",
+        f"{tool} {short_args(one.shown_args, limit=max(_LEAST, room - len(tool)))}",
         style="bold",
     )
     line(f"  thread {safe(one.thread_id)}  call {safe(one.call.call_id, limit=_NAME)}")
     graph = safe(one.graph, limit=_NAME)
-    line(f"  graph {graph}  waits {age(one.created_at)}  due {_due(one.due_at)}")
+    tier = f"{one.verdict.tier}  " if not one.gates else ""
+    line(f"  {tier}graph {graph}  waits {age(one.created_at)}  due {_due(one.due_at)}")
     line(f"  {safe('; '.join(one.verdict.reasons), limit=max(_LEAST, room))}", style="yellow")
 
 
@@ -101,9 +103,9 @@ def print_request(one: ReviewRequest) -> None:
     print_field("arguments", "" if one.call.args else "none")
     if one.call.args:
         # what JSON itself does not escape is made visible line by line
-        for text in json.dumps(dict(one.call.args), indent=2, ensure_ascii=False).split("\n"):
+        for text in json.dumps(one.shown_args, indent=2, ensure_ascii=False).split("\n"):
             line(f"    {json_text(text)}")
-    print_field("stopped", str(one.verdict.tier), style="yellow")
+    print_field("stopped" if one.gates else "runs", str(one.verdict.tier), style="yellow")
     for reason in one.verdict.reasons:
         line(f"    - {safe(reason)}")
     if one.claim:
@@ -166,25 +168,28 @@ def print_thread(view: ThreadView) -> None:
 def next_steps(view: ThreadView) -> list[str]:
     """Return the commands that may be typed next; none when there is nothing left to do."""
     thread = view.thread
+    gated = [one for one in view.waiting if one.gates]
     match thread.status:
-        case "waiting" if view.waiting:
-            one = view.waiting[0]
-            options = {"call": one.call.call_id} if len(view.waiting) > 1 else {}
-            allowed = one.verdict.allowed_decisions
-            return [
-                command(name, thread.thread_id, **options)
-                + (" --reason TEXT" if name == "respond" else "")
-                for name in ("approve", "reject", "edit", "respond")
-                if name in allowed
-            ]
-        case "waiting":
+        case "waiting" if gated:
+            return _answers(thread.thread_id, gated)
+        case "waiting" if thread.interrupts or not view.waiting:
             return [command("resume", thread.thread_id) + " --payload '{\"resume\": ...}'"]
-        case "done":
-            return []
+        case "waiting" | "done":
+            return _answers(thread.thread_id, view.waiting)
         case "failed" if _ended(view):
             return [command("history", thread.thread_id)]
         case _:
             return [command("resume", thread.thread_id)]
+
+
+def _answers(thread_id: str, asked: Sequence[ReviewRequest]) -> list[str]:
+    """Return the commands that answer the first question; none if there is none."""
+    options = {"call": asked[0].call.call_id} if len(asked) > 1 else {}
+    return [
+        command(name, thread_id, **options) + (" --reason TEXT" if name == "respond" else "")
+        for name in ("approve", "reject", "edit", "respond")
+        if asked and name in asked[0].verdict.allowed_decisions
+    ]
 
 
 def _ended(view: ThreadView) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.messages import ToolMessage
 
 from hitl_agent.execution import Answered, Finished, Judged, Refused
+from hitl_agent.review.redaction import hidden_fields, redacted
 
 
 def answer(settled: Refused | Answered | Finished) -> ToolMessage:
@@ -61,7 +62,9 @@ def _finished(judged: Judged, result: Mapping[str, Any]) -> ToolMessage:
 def _note(judged: Judged) -> str:
     notes = []
     if judged.call_digest != judged.planned_digest:
-        args = json.dumps(dict(judged.call.args), ensure_ascii=False)
+        # the answer is shown to reviewers as well
+        shown = redacted(judged.call.args, hidden_fields(judged.verdict.redactions))
+        args = json.dumps(shown, ensure_ascii=False)
         notes.append(f"changed by a reviewer before it ran, to {judged.call.tool} {args}")
     if judged.decision == "approve":
         why = f": {judged.message}" if judged.message else ""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -14,12 +16,18 @@ from langgraph.graph import END, START, StateGraph
 
 from hitl_agent.errors import ConfigurationError
 from hitl_agent.graph.executor import ExecutorNode
-from hitl_agent.graph.gate import Confidence, Gate
+from hitl_agent.graph.gate import Confidence, Gate, Objections, argument_schemas
 from hitl_agent.graph.human_review import HumanReviewNode
 from hitl_agent.graph.planner import Planner, PlannerNode
 from hitl_agent.graph.risk_classifier import RiskClassifierNode
 from hitl_agent.graph.state import AgentState, ReviewTask
-from hitl_agent.policy import Policy, load_policy
+from hitl_agent.policy import Policy
+from hitl_agent.policy.in_force import PolicyInForce
+
+_log = logging.getLogger("hitl_agent.policy")
+
+_LONGEST = timedelta(days=3650)
+"""Longest time limit: beyond any call, and within what clocks and threads can count."""
 
 
 def utc_now() -> datetime:
@@ -33,6 +41,8 @@ def build_graph(
     policy: Policy | Path | str,
     *,
     confidence: Confidence | None = None,
+    second_opinion: Objections | None = None,
+    classifier_timeout: timedelta = timedelta(seconds=30),
     max_turns: int = 50,
     call_timeout: timedelta = timedelta(minutes=5),
     clock: Callable[[], datetime] = utc_now,
@@ -44,29 +54,45 @@ def build_graph(
     Args:
         planner: proposes the calls.
         tools: what may be called; names are unique.
-        policy: what may run by itself, or the YAML file that says so.
+        policy: what may run by itself, or the YAML file that says so. A file is read anew when it
+            changes; one that cannot be used leaves the policy before it in force, and is logged.
         confidence: says how confident the planner is of a call; what it raises or misstates puts
             the call before a person.
+        second_opinion: says what speaks against a call; any objection, and any failure, puts the
+            call before a person.
+        classifier_timeout: an estimator or second opinion that takes longer has failed.
         max_turns: turns of the planner in one run, at least 1.
         call_timeout: after this time a call whose process vanished counts as in doubt, and a
             person is asked what became of it.
         clock: returns the time, with its zone.
 
     Raises:
-        ConfigurationError: two tools share a name, or a limit is not positive.
-        DocumentError: the policy file is refused.
+        ConfigurationError: two tools share a name, or a limit is not positive, or too long.
+        DocumentError: the policy is refused, or names an argument that a tool does not have.
     """
     names = [tool.name for tool in tools]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ConfigurationError(f"two tools are named `{min(twice)}`")
-    if max_turns < 1 or call_timeout <= timedelta(0):
-        raise ConfigurationError("`max_turns` and `call_timeout` are positive")
+    if max(call_timeout, classifier_timeout) > _LONGEST:
+        raise ConfigurationError("`call_timeout` and `classifier_timeout` are at most ten years")
+    if max_turns < 1 or min(call_timeout, classifier_timeout) <= timedelta(0):
+        raise ConfigurationError(
+            "`max_turns`, `call_timeout` and `classifier_timeout` are positive"
+        )
+    schemas = argument_schemas(tools)
+
+    def fits(candidate: Policy) -> None:
+        for remark in candidate.check_tools(schemas):
+            _log.warning("%s", remark)
+
     gate = Gate(
         tools=tuple(tools),
-        policy=policy if isinstance(policy, Policy) else load_policy(policy),
+        in_force=PolicyInForce(policy, fits),
         clock=clock,
         call_timeout=call_timeout,
         confidence=confidence,
+        second_opinion=second_opinion,
+        classifier_timeout=classifier_timeout,
     )
     planning = PlannerNode(planner, gate, max_turns)
     executing = ExecutorNode(gate)
@@ -88,7 +114,16 @@ def build_graph(
     # the executor sends what is still open back to the classifier, so that a turn whose calls are
     # all settled costs no step more
     builder.add_edge("human_review", "executor")
+    _gates[builder] = gate
     return builder
+
+
+_gates: WeakKeyDictionary[StateGraph[Any, Any, Any, Any], Gate] = WeakKeyDictionary()
+
+
+def gate_of(builder: object) -> Gate | None:
+    """Return the gate of a builder, or None if `build_graph` did not make it."""
+    return _gates.get(builder) if isinstance(builder, StateGraph) else None
 
 
 class _Node(Runnable[AgentState, Any]):

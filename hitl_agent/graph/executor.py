@@ -60,6 +60,8 @@ class ExecutorNode:
         messages: list[ToolMessage] = []
         for one, course in zip(planned, courses, strict=True):
             begun = self._begin(database, thread_id, one, course)
+            if begun is None:
+                break
             if isinstance(begun, Run):
                 result = self._call(database, thread_id, begun.judged, config)
                 if result is None:
@@ -79,6 +81,8 @@ class ExecutorNode:
         messages: list[ToolMessage] = []
         for one, course in zip(planned, courses, strict=True):
             begun = await asyncio.to_thread(self._begin, database, thread_id, one, course)
+            if begun is None:
+                break
             if isinstance(begun, Run):
                 result = await self._acall(database, thread_id, begun.judged, config)
                 if result is None:
@@ -91,8 +95,11 @@ class ExecutorNode:
 
     def _begin(
         self, database: Database, thread_id: str, planned: PlannedCall, course: Course
-    ) -> Run | Refused | Answered | Finished:
-        """Open the attempt of a granted call; `Run` comes back only to the one that opened it."""
+    ) -> Run | Refused | Answered | Finished | None:
+        """Open the attempt of a granted call; `Run` comes back only to the one that opened it.
+
+        None when the call has to be judged again: the policy changed while the turn was run.
+        """
         if isinstance(course, Run):
             now = self._gate.clock()
             opened = attempts.start(
@@ -106,7 +113,9 @@ class ExecutorNode:
             if opened:
                 return course
             (course,) = self._gate.courses(database, thread_id, [planned])
-        judged = course.judged if not isinstance(course, Judge) else None
+        if isinstance(course, Judge | Review | Doubtful):
+            return None
+        judged = course.judged
         again = command("resume", thread_id)
         if isinstance(course, Busy):
             raise CallBusy(
@@ -118,7 +127,7 @@ class ExecutorNode:
             return course
         raise GrantRefused(
             f"call `{planned.call.call_id}` of `{planned.call.tool}` has no valid grant "
-            f"(revision {judged.revision if judged else 0}); nothing was run",
+            f"(revision {judged.revision}); nothing was run",
             hint=f"continue with `{again}`",
         )
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
-from hitl_agent.calls import ToolCall, clean_text
+from hitl_agent.calls import ToolCall, clean_json, clean_text
 from hitl_agent.errors import ConfigurationError, InvalidCall
 from hitl_agent.execution import Course, Doubtful, Judge, Judged, course
+from hitl_agent.graph.bounded import bounded
 from hitl_agent.graph.state import PlannedCall, task_of
-from hitl_agent.policy import Policy, Tier, Verdict, judge, refused
+from hitl_agent.policy import Facts, Past, Policy, Tier, Verdict, judge, refused
+from hitl_agent.policy.in_force import PolicyInForce
+from hitl_agent.policy.measures import Measures, counted_name, measure
+from hitl_agent.policy.plan import Plan
 from hitl_agent.review import ReviewRequest, check_arguments, request_id
+from hitl_agent.risk import Estimate, as_estimate
 from hitl_agent.storage import attempts, judgements
 from hitl_agent.storage.database import Database, shared_database
 
@@ -28,12 +33,29 @@ DATABASE = "__hitl_database"
 GRAPH = "graph_id"
 """Key of `metadata` that names the graph: LangGraph's servers use the same."""
 
-Confidence = Callable[[ToolCall, Sequence[BaseMessage]], float | None]
+Confidence = Callable[[ToolCall, Sequence[BaseMessage]], Estimate | float | None]
 """Says how confident the planner is of a call, in [0, 1], or None when it cannot tell."""
 
+Objections = Callable[[ToolCall, Sequence[BaseMessage]], Sequence[str]]
+"""Says what speaks against a call; nothing if nothing does. Any objection stops it."""
+
+ACTOR = "actor"
+"""Key of `configurable` that says who the agent acts for."""
+
+_SERVER_ACTOR = "langgraph_auth_user_id"  # what LangGraph's servers say of an authenticated user
 
 _SHOWN = 10_000
 """Characters of task and claim that a reviewer is shown."""
+
+
+_TOLD = 2_000
+"""Characters of an objection, or of what went wrong with a classifier."""
+
+_MOST = 20
+"""Objections that are kept; one is enough to stop a call."""
+
+_OURS = ("answered", "blocked", "rejected")
+"""Outcomes of calls that were not run: their answers are ours, or a reviewer's."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +67,31 @@ class Turn:
         thread_id: LangGraph's thread.
         graph: the graph's name.
         messages: the conversation so far.
+        actor: who the agent acts for, when the app says so.
     """
 
     database: Database
     thread_id: str
     graph: str
     messages: Sequence[BaseMessage]
+    actor: str | None = None
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What the classifier found out about a call before policy was asked.
+
+    Attributes:
+        confidence: calibrated, in [0, 1]; None if it is not known.
+        source: where it comes from: `raw`, `source`, `calibrated`.
+        objections: what a second opinion holds against the call.
+        errors: what went wrong while asking.
+    """
+
+    confidence: float | None = None
+    source: Mapping[str, Any] | None = None
+    objections: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,18 +100,27 @@ class Gate:
 
     Attributes:
         tools: what may be called.
-        policy: what may run by itself.
+        in_force: what may run by itself.
         clock: returns the time, with its zone.
         call_timeout: after this a call that was started counts as in doubt.
         confidence: asked of every call, or None.
+        second_opinion: asked of every call, or None.
+        classifier_timeout: what takes longer to answer has failed.
     """
 
     tools: Sequence[BaseTool]
-    policy: Policy
+    in_force: PolicyInForce
     clock: Callable[[], datetime]
     call_timeout: timedelta
     confidence: Confidence | None = None
-    _kept: set[str] = field(default_factory=set)
+    second_opinion: Objections | None = None
+    classifier_timeout: timedelta = timedelta(seconds=30)
+    _kept: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force now."""
+        return self.in_force.current()
 
     @cached_property
     def by_name(self) -> Mapping[str, BaseTool]:
@@ -80,21 +130,31 @@ class Gate:
     @cached_property
     def schemas(self) -> Mapping[str, Mapping[str, Any]]:
         """JSON schemas of what a caller may pass, by tool."""
-        return {tool.name: _schema(tool) for tool in self.tools}
+        return argument_schemas(self.tools)
 
     def database(self, config: RunnableConfig) -> Database:
         """Return the runtime's database, or the one that the environment names."""
         given = config.get("configurable", {}).get(DATABASE)
-        database = given if isinstance(given, Database) else shared_database()
-        if database.url not in self._kept:
-            judgements.keep_policy(database, self.policy)
-            self._kept.add(database.url)
-        return database
+        return given if isinstance(given, Database) else shared_database()
+
+    def _keep(self, database: Database, policy: Policy) -> None:
+        """Keep the policy's document, once for each database."""
+        if (database.url, policy.digest) not in self._kept:
+            judgements.keep_policy(database, policy)
+            self._kept.add((database.url, policy.digest))
 
     def turn(self, config: RunnableConfig, messages: Sequence[BaseMessage]) -> Turn:
         """Return where the calls of a turn belong."""
         graph = str(config.get("metadata", {}).get(GRAPH) or "graph")
-        return Turn(self.database(config), thread_of(config), graph, messages)
+        named = config.get("configurable", {})
+        actor = named.get(ACTOR) or named.get(_SERVER_ACTOR)
+        return Turn(
+            self.database(config),
+            thread_of(config),
+            graph,
+            messages,
+            counted_name(actor),
+        )
 
     def settle(self, turn: Turn, planned: Sequence[PlannedCall]) -> list[Course]:
         """Judge every call that has to be judged and return what happens next to each.
@@ -104,7 +164,7 @@ class Gate:
         # a new call is judged without a look whether it was before, which the write tells as well;
         # an estimator may be slow, and is asked only when its answer counts
         courses: list[Course] = [Judge(one.call, 1) for one in planned]
-        if self.confidence:
+        if self.confidence or self.second_opinion:
             courses = self.courses(turn.database, turn.thread_id, planned)
         while any(isinstance(step, Judge | Doubtful) for step in courses):
             known: dict[str, Judged] = {}
@@ -144,18 +204,77 @@ class Gate:
 
     def _judge(self, turn: Turn, planned: PlannedCall, step: Judge) -> Judged | None:
         """Judge one call; None if it was judged before, here or by another process."""
-        verdict, confidence = self._verdict(planned, step, turn.messages)
-        now = self.clock()
-        gated = verdict.tier is Tier.HARD_GATE
-        return judgements.judge(
-            turn.database,
-            turn.thread_id,
-            step,
-            verdict,
-            planned=planned.call,
-            confidence=confidence,
-            question=self._question(turn, planned, step, verdict, now) if gated else None,
+        policy = self.policy
+        self._keep(turn.database, policy)
+        call = step.call
+        found = self._refused(policy, planned, step)
+        assessment = Assessment() if found else self._assess(step, turn)
+        plan = policy.plan(call.tool)
+        measures = Measures() if found else measure(plan, call.args)
+        keys = {} if found else _keys(plan, call, turn, measures)
+        # who counts the past and adds to it does so alone
+        with turn.database.locked(*(f"history {by} {key}" for by, key in keys.values())):
+            now = self.clock()
+            verdict = found or judge(
+                policy,
+                call.tool,
+                dict(call.args),
+                self._facts(policy, plan, turn, step, assessment, measures, keys, now),
+                errors=(*step.errors, *assessment.errors),
+                objections=assessment.objections,
+            )
+            asked = verdict.tier in (Tier.HARD_GATE, Tier.SOFT_REVIEW)
+            return judgements.judge(
+                turn.database,
+                turn.thread_id,
+                step,
+                verdict,
+                planned=planned.call,
+                confidence=assessment.confidence,
+                known=judgements.Known(
+                    actor=turn.actor, assessment=assessment.source, **asdict(measures)
+                ),
+                question=self._question(turn, planned, step, verdict, now) if asked else None,
+                now=now,
+            )
+
+    def _facts(
+        self,
+        policy: Policy,
+        plan: Plan,
+        turn: Turn,
+        step: Judge,
+        assessment: Assessment,
+        measures: Measures,
+        keys: Mapping[str, tuple[str, str]],
+        now: datetime,
+    ) -> Facts:
+        """Look up what the tool's conditions want to know."""
+        untrusted: list[str] | None = None
+        if plan.needs_past:
+            heard = {*judgements.tools_run(turn.database, turn.thread_id), *_heard(turn.messages)}
+            untrusted = [tool for tool in sorted(heard) if policy.plan(tool).untrusted_output]
+        history = {
+            name: Past(
+                *judgements.past(
+                    turn.database,
+                    (turn.thread_id, step.call.call_id),
+                    by=by,
+                    key=key,
+                    currency=measures.currency,
+                    since=now - timedelta(seconds=plan.spans[name].seconds),
+                    now=now,
+                )
+            )
+            for name, (by, key) in keys.items()
+        }
+        return Facts(
+            confidence=assessment.confidence,
+            actor=turn.actor,
+            thread=turn.thread_id,
             now=now,
+            untrusted=untrusted,
+            history=history,
         )
 
     def _question(
@@ -179,49 +298,54 @@ class Gate:
             due_at=now + timedelta(seconds=sla) if sla is not None else None,
         )
 
-    def _verdict(
-        self, planned: PlannedCall, step: Judge, messages: Sequence[BaseMessage]
-    ) -> tuple[Verdict, float | None]:
+    def _refused(self, policy: Policy, planned: PlannedCall, step: Judge) -> Verdict | None:
+        """Return the verdict on a call that no policy can let run."""
         call = step.call
+        redactions = policy.plan(call.tool).redactions
         if planned.malformed is not None:
             reason = f"the call is malformed: {planned.malformed}"
-            return refused(self.policy, "malformed-call", reason), None
+            verdict = refused(policy, "malformed-call", reason)
+            # where an argument is hidden in a text that is no JSON, all of it is
+            return replace(verdict, redactions={"*": ("malformed",)} if redactions else {})
         if call.tool not in self.by_name:
             names = ", ".join(sorted(self.by_name)) or "none"
             reason = f"there is no tool named `{call.tool}`; there are: {names}"
-            return refused(self.policy, "no-such-tool", reason), None
+            return replace(refused(policy, "no-such-tool", reason), redactions=redactions)
         try:
             check_arguments(call.args, self.schemas[call.tool])
         except InvalidCall as error:
-            return refused(
-                self.policy, "invalid-arguments", f"the arguments do not fit: {error}"
-            ), None
-        confidence, errors = self._confidence(call, messages)
-        verdict = judge(
-            self.policy,
-            call.tool,
-            call.args,
-            confidence=confidence,
-            errors=(*step.errors, *errors),
-        )
-        return verdict, confidence
+            verdict = refused(policy, "invalid-arguments", f"the arguments do not fit: {error}")
+            return replace(verdict, redactions=redactions)
+        return None
 
-    def _confidence(
-        self, call: ToolCall, messages: Sequence[BaseMessage]
-    ) -> tuple[float | None, tuple[str, ...]]:
-        """Ask the estimator; whatever goes wrong with it puts the call before a person."""
-        if self.confidence is None:
-            return None, ()
+    def _assess(self, step: Judge, turn: Turn) -> Assessment:
+        """Ask estimator and second opinion; what goes wrong with them puts the call to a person."""
+        call, errors = step.call, list[str]()
+        estimate: Estimate | None = None
         try:
-            value = self.confidence(call, messages)
+            estimate = self._estimate(call, turn.messages)
         except Exception as error:  # noqa: BLE001  fails closed: the error is on the verdict
-            why = clean_text(f"{type(error).__name__}: {error}")
-            return None, (f"the confidence estimator failed: {why}",)
-        if value is None:
-            return None, ()
-        if not isinstance(value, float | int) or isinstance(value, bool) or not 0 <= value <= 1:
-            return None, (f"the confidence estimator answered `{clean_text(str(value))}`",)
-        return float(value), ()
+            errors.append(f"the confidence estimator failed: {_why(error)}")
+        objections: tuple[str, ...] = ()
+        if self.second_opinion and not step.errors:
+            try:
+                objections = _texts(self._ask(self.second_opinion, call, turn.messages))
+            except Exception as error:  # noqa: BLE001  fails closed: the error is on the verdict
+                errors.append(f"the second opinion failed: {_why(error)}")
+        return Assessment(
+            estimate.value if estimate else None,
+            estimate.to_json() if estimate else None,
+            objections,
+            tuple(errors),
+        )
+
+    def _ask(self, who: Callable[..., Any], *args: Any) -> Any:
+        return bounded(who, self.classifier_timeout.total_seconds(), *args)
+
+    def _estimate(self, call: ToolCall, messages: Sequence[BaseMessage]) -> Estimate | None:
+        if self.confidence is None:
+            return None
+        return as_estimate(self._ask(self.confidence, call, messages), "given")
 
     def _doubt(self, turn: Turn, step: Doubtful) -> None:
         attempts.end(
@@ -248,6 +372,44 @@ def thread_of(config: RunnableConfig) -> str:
             hint='pass config={"configurable": {"thread_id": ...}}',
         )
     return str(thread_id)
+
+
+def argument_schemas(tools: Sequence[BaseTool]) -> dict[str, Mapping[str, Any]]:
+    """Return JSON schemas of what a caller may pass, by tool.
+
+    Raises:
+        ConfigurationError: a tool describes its arguments in a way that is not understood.
+    """
+    return {tool.name: _schema(tool) for tool in tools}
+
+
+def _keys(plan: Plan, call: ToolCall, turn: Turn, measures: Measures) -> dict[str, tuple[str, str]]:
+    """Return by what, and by which of it, each span of the past is counted, where that is known."""
+    own = {"tool": call.tool, "actor": turn.actor, "counterparty": measures.counterparty}
+    return {name: (span.by, key) for name, span in plan.spans.items() if (key := own[span.by])}
+
+
+def _texts(answer: object) -> tuple[str, ...]:
+    if not isinstance(answer, list | tuple) or not all(isinstance(one, str) for one in answer):
+        raise TypeError(f"it answered with a `{type(answer).__name__}`, no list of objections")
+    return tuple(one[:_TOLD] for one in answer[:_MOST])
+
+
+def _why(error: Exception) -> str:
+    return f"{type(error).__name__}: {clean_json(error)}"[:_TOLD]
+
+
+def _heard(messages: Sequence[BaseMessage]) -> Iterator[str]:
+    """Yield the tools whose results stand in the messages, wherever these come from."""
+    called: dict[str, str] = {}
+    for one in messages:
+        if isinstance(one, AIMessage):
+            called |= {call["id"] or "": call["name"] for call in one.tool_calls}
+        elif isinstance(one, ToolMessage):
+            outcome = one.artifact.get("outcome") if isinstance(one.artifact, Mapping) else None
+            if outcome not in _OURS:  # without a name it is the result of nobody knows what
+                names = {name for name in (one.name, called.get(one.tool_call_id)) if name}
+                yield from names or {""}
 
 
 def _schema(tool: BaseTool) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from langgraph.types import Interrupt, interrupt
 from hitl_agent.errors import InvalidDecision, StaleDecision
 from hitl_agent.graph.gate import Gate, thread_of
 from hitl_agent.graph.state import ReviewTask
-from hitl_agent.review import ReviewRequest, check_decision, read_answer
+from hitl_agent.review import ReviewRequest, read_answer
 from hitl_agent.storage import reviews
 from hitl_agent.storage.database import Database
 
@@ -46,12 +46,7 @@ class HumanReviewNode:
         now = self._gate.clock()
         try:
             decision = read_answer(_for(request, answer), tool=request.call.tool)
-            check_decision(
-                decision,
-                request.call,
-                allowed=request.verdict.allowed_decisions,
-                schema=request.args_schema,
-            )
+            decision = request.checked(decision)
             reviews.decide(database, request, decision, reviewer=None, channel="resume", now=now)
         except StaleDecision:
             return

@@ -10,6 +10,7 @@ from langgraph.types import Command, Send, StreamWriter
 from hitl_agent.execution import Judge, Review, Settled
 from hitl_agent.graph.gate import Gate
 from hitl_agent.graph.state import AgentState, ReviewTask, pending_calls
+from hitl_agent.review.redaction import Mask
 
 
 class RiskClassifierNode:
@@ -43,11 +44,12 @@ class RiskClassifierNode:
 
 def _shown(course: Settled) -> dict[str, Any]:
     judged = course.judged
+    mask = Mask(judged.call.args, judged.verdict.redactions)
     return {
         "call_id": judged.call.call_id,
         "tool": judged.call.tool,
-        "args": dict(judged.call.args),
+        "args": mask.args,
         "revision": judged.revision,
         "tier": str(judged.verdict.tier),
-        "reasons": list(judged.verdict.reasons),
+        "reasons": [mask.text(reason) for reason in judged.verdict.reasons],
     }

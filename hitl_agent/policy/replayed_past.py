@@ -121,8 +121,7 @@ class ReplayedPast:
         own = {
             # a tool's own spans are asked for by its own calls only
             "tool": (tool, {one.seconds for one in plan.spans.values() if one.by == "tool"}),
-            # of all that is done for somebody, what has no amount is no use of money
-            "actor": (None if measures.amount is None else actor, self._seconds["actor"]),
+            "actor": (actor, self._seconds["actor"]),
             "counterparty": (measures.counterparty, self._seconds["counterparty"]),
         }
         for by, (key, lengths) in own.items():
@@ -138,7 +137,11 @@ class ReplayedPast:
         found = self._windows.get(key)
         if found is None:
             return Past()
-        known = not found.unreadable and list(found.currencies) == [currency]
+        # of all that is done for somebody, most has no amount and adds nothing
+        if not found.currencies and key[0] == "actor":
+            return Past(found.count)
+        readable = not found.unreadable or key[0] == "actor"
+        known = readable and list(found.currencies) == [currency]
         return Past(found.count, found.sums[currency] if known else None)
 
     def _move_to(self, now: int) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from hitl_agent.calls import ToolCall
-from hitl_agent.policy import Verdict
+from hitl_agent.errors import InvalidDecision
+from hitl_agent.policy import Tier, Verdict
+from hitl_agent.review.decision import Decision, Edit, check_decision
+from hitl_agent.review.redaction import Mask
 
 _NAMESPACE = uuid.UUID("6f0e3c0a-5b39-4c57-9d60-6a3f0c5c1d11")
 
@@ -25,7 +28,7 @@ def request_id(thread_id: str, call_id: str, revision: int, call_digest: str) ->
 
 @dataclass(frozen=True, slots=True)
 class ReviewRequest:
-    """One call that waits for a person, with everything needed to decide.
+    """One call that a person is to look at, with everything needed to decide.
 
     Attributes:
         request_id: what a decision names; bound to the revision and digest of the call.
@@ -36,7 +39,8 @@ class ReviewRequest:
         revision: how often it was judged; above 1 it was edited, or the policy changed.
         call_digest: digest of the call.
         verdict: why it was stopped, and what may be answered.
-        claim: what the planner said of the call. Its claim, no fact.
+        claim: what the planner said of the call, without the values of hidden arguments. Its claim,
+            no fact.
         task: what the thread was asked to do.
         args_schema: JSON schema of the tool's arguments.
         problem: why the last answer was not understood, or None.
@@ -59,6 +63,47 @@ class ReviewRequest:
     created_at: datetime
     due_at: datetime | None
 
+    @property
+    def shown_args(self) -> dict[str, Any]:
+        """The arguments without what the policy hides from reviewers."""
+        return self._mask.args
+
+    @property
+    def gates(self) -> bool:
+        """Whether the call waits for the decision; under `soft_review` it runs meanwhile."""
+        return self.verdict.tier is Tier.HARD_GATE
+
+    def checked(self, decision: Decision) -> Decision:
+        """Return a decision on this call as it is to be recorded.
+
+        Raises:
+            InvalidDecision: it may not be given.
+        """
+        mask = self._mask
+        if isinstance(decision, Edit):
+            try:
+                decision = replace(decision, args=mask.restored(decision.args))
+            except ValueError as error:
+                raise InvalidDecision(
+                    f"the edited arguments of `{self.call.tool}` do not fit: {error}",
+                    hint="leave what is hidden as it is, or write a new value in its place",
+                ) from error
+        try:
+            check_decision(
+                decision,
+                self.call,
+                allowed=self.verdict.allowed_decisions,
+                schema=self.args_schema,
+                reviewers=self.verdict.reviewers,
+            )
+        except InvalidDecision as error:  # may quote what was put back
+            raise InvalidDecision(mask.text(str(error)), hint=error.hint) from None
+        return decision
+
+    @property
+    def _mask(self) -> Mask:
+        return Mask(self.call.args, self.verdict.redactions)
+
     def to_json(self) -> dict[str, Any]:
         """Return the request as plain JSON, as `hitl list --json` prints it."""
         verdict = self.verdict
@@ -70,7 +115,7 @@ class ReviewRequest:
             "call_id": self.call.call_id,
             "revision": self.revision,
             "tool": self.call.tool,
-            "args": dict(self.call.args),
+            "args": self.shown_args,
             "call_digest": self.call_digest,
             "tier": str(verdict.tier),
             "effect": str(verdict.effect),
@@ -78,6 +123,7 @@ class ReviewRequest:
             "rules": [hit.id for hit in verdict.rules],
             "errors": list(verdict.errors),
             "allowed_decisions": list(verdict.allowed_decisions),
+            "reviewers": {"min": verdict.reviewers.min, "roles": list(verdict.reviewers.roles)},
             "policy_digest": verdict.policy_digest,
             "task": self.task,
             "claim": self.claim,
@@ -93,7 +139,7 @@ class ReviewRequest:
         description = "; ".join(verdict.reasons) or f"`{call.tool}` waits for a decision"
         return {
             "action_requests": [
-                {"name": call.tool, "args": dict(call.args), "description": description}
+                {"name": call.tool, "args": self.shown_args, "description": description}
             ],
             "review_configs": [
                 {

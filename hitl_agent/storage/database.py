@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import psycopg
@@ -25,6 +26,7 @@ class Database:
     """A migrated database, shared by everything in this process that uses the same URL.
 
     Connections commit statement by statement: every change that must be whole is one statement.
+    Only what is read and written under `locked` is one transaction.
 
     Args:
         url: a `postgresql://` URL.
@@ -39,7 +41,11 @@ class Database:
             open=False,
             timeout=CONNECT_TIMEOUT,
             kwargs=connection_options(),
+            configure=_configure,
             name="hitl",
+        )
+        self._locked: ContextVar[psycopg.Connection[DictRow] | None] = ContextVar(
+            "locked", default=None
         )
 
     def open(self) -> None:
@@ -60,8 +66,31 @@ class Database:
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[DictRow]]:
         """Lend a connection; driver errors leave as ours."""
+        if (locked := self._locked.get()) is not None:
+            with translated():
+                yield locked
+            return
         with translated(), self.pool.connection() as connection:
             yield connection
+
+    @contextmanager
+    def locked(self, *keys: str) -> Iterator[None]:
+        """Let one process at a time read and write what belongs to each of the keys.
+
+        All that is done inside is one transaction, and no other holder of a key begins before it
+        has ended. Without keys nothing is locked.
+        """
+        if not keys:
+            yield
+            return
+        with self.connection() as connection, connection.transaction():
+            for key in sorted(set(keys)):  # in one order everywhere, so that nobody waits in a ring
+                connection.execute(queries("schema")["lock_key"], {"key": key})
+            token = self._locked.set(connection)
+            try:
+                yield
+            finally:
+                self._locked.reset(token)
 
     def rows(self, room: str, name: str, /, **params: Any) -> list[DictRow]:
         """Run a named query and return its rows."""
@@ -76,6 +105,12 @@ class Database:
     def wrote(self, room: str, name: str, /, **params: Any) -> bool:
         """Run a guarded statement and return whether it found what it was to change."""
         return bool(self.rows(room, name, **params)[0]["written"])
+
+
+def _configure(connection: psycopg.Connection[DictRow]) -> None:
+    # a server may have another default, under which what is read after waiting for a lock is what
+    # was there before, and who comes second to a row fails
+    connection.execute("SET default_transaction_isolation = 'read committed'")
 
 
 _lock = threading.Lock()

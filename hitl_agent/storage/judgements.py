@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from hitl_agent.audit import Entry, Kind
@@ -19,6 +21,38 @@ if TYPE_CHECKING:
     from hitl_agent.policy import Policy  # pydantic would cost `hitl list` a tenth of a second
 
 _SQL = "judgements"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a call, for those who look back at it.
+
+    Attributes:
+        actor: who the agent acts for.
+        amount: how much it moves; None if it has no amount that can be read.
+        currency: an ISO 4217 code.
+        counterparty: who receives.
+        assessment: where the confidence comes from: `raw`, `source`, `calibrated`.
+    """
+
+    actor: str | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    counterparty: str | None = None
+    assessment: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is known, for the record; an amount as text."""
+        return {
+            "actor": self.actor,
+            "amount": None if self.amount is None else str(self.amount),
+            "assessment": dict(self.assessment) if self.assessment else None,
+            "counterparty": self.counterparty,
+            "currency": self.currency,
+        }
+
+
+NOTHING_KNOWN = Known()
 
 
 def keep_policy(database: Database, policy: Policy) -> None:
@@ -40,6 +74,7 @@ def judge(
     *,
     planned: ToolCall,
     confidence: float | None,
+    known: Known = NOTHING_KNOWN,
     question: ReviewRequest | None,
     now: datetime,
 ) -> Judged | None:
@@ -52,6 +87,7 @@ def judge(
         verdict: the judgement.
         planned: the call as the planner has it; differs from `step.call` after an edit.
         confidence: what the verdict was told of the planner's confidence, in [0, 1].
+        known: what later judgements look back at.
         question: what a person is asked, when the call is gated.
         now: when.
 
@@ -68,6 +104,7 @@ def judge(
         "args": call.args,
         "call_digest": call_digest,
         "confidence": confidence,
+        "known": known.to_json(),
         "planned_digest": planned_digest,
         "revision": step.revision,
         "tool": call.tool,
@@ -104,6 +141,12 @@ def judge(
         verdict=shown,
         policy_digest=verdict.policy_digest,
         now=now,
+        confidence=confidence,
+        assessment=dict(known.assessment) if known.assessment else None,
+        actor=known.actor,
+        amount=known.amount,
+        currency=known.currency,
+        counterparty=known.counterparty,
         grant_id=grant_id,
         expires_at=expires_at,
         request_id=question.request_id if question else None,
@@ -126,6 +169,42 @@ def judge(
         request_status="open" if question else None,
         expires_at=expires_at if grant_id else None,
     )
+
+
+def tools_run(database: Database, thread_id: str) -> list[str]:
+    """Return the tools of which a call was begun in a thread, by name."""
+    return [row["tool"] for row in database.rows(_SQL, "tools_run", thread_id=thread_id)]
+
+
+def past(
+    database: Database,
+    call: tuple[str, str],
+    *,
+    by: str,
+    key: str,
+    currency: str | None,
+    since: datetime,
+    now: datetime,
+) -> tuple[int, Decimal | None]:
+    """Return how many calls ran, or may still, in a span of the past, and the sum of their amounts.
+
+    The sum is None where it cannot be told: an amount is not known, or currencies differ. By actor,
+    calls without an amount are counted and add nothing.
+
+    Args:
+        database: where from.
+        call: thread and call id of the call at hand, which is not counted.
+        by: `tool`, `actor` or `counterparty`.
+        key: which.
+        currency: that of the call at hand.
+        since: when the span begins.
+        now: when it ends.
+    """
+    (row,) = database.rows(
+        _SQL, "past", thread_id=call[0], call_id=call[1], by=by, key=key, since=since, now=now
+    )
+    mixed = row["currencies"] > 1 or (row["currencies"] and row["currency"] != currency)
+    return row["count"], None if mixed or row["unreadable"] else row["sum"]
 
 
 def _request_entry(question: ReviewRequest) -> Entry:

@@ -10,8 +10,9 @@ from typing import Any
 from hitl_agent.audit import Entry, Kind
 from hitl_agent.calls import ToolCall
 from hitl_agent.errors import StaleDecision
-from hitl_agent.policy import Verdict
+from hitl_agent.policy import Tier, Verdict
 from hitl_agent.review import Approve, Decision, Edit, ReviewRequest
+from hitl_agent.review.redaction import Mask
 from hitl_agent.review.rendering import command
 from hitl_agent.storage.database import Database
 from hitl_agent.storage.judgements import grant_entry
@@ -39,7 +40,7 @@ def decide(
     channel: str,
     now: datetime,
 ) -> None:
-    """Record a decision, with the grant that an approval gives.
+    """Record a decision, with the grant that an approval gives to a call that waits for it.
 
     Args:
         database: where to.
@@ -53,7 +54,8 @@ def decide(
         StaleDecision: the question is no longer open.
     """
     call = request.call
-    grant_id = uuid.uuid4() if isinstance(decision, Approve) else None
+    gated = request.verdict.tier is Tier.HARD_GATE
+    grant_id = uuid.uuid4() if gated and isinstance(decision, Approve) else None
     expires_at = now + timedelta(seconds=request.verdict.grant_ttl_seconds)
     args = dict(decision.args) if isinstance(decision, Edit) else None
     body = {
@@ -153,9 +155,13 @@ def waiting(
     call_id: str | None = None,
     graph: str | None = None,
     tool: str | None = None,
+    tier: str | None = None,
     limit: int = 50,
 ) -> list[ReviewRequest]:
-    """Return what waits for a person: the earliest due first, then the longest waiting."""
+    """Return what waits for a person: the earliest due first, then the longest waiting.
+
+    Calls under `soft_review` are among them: they run, and are looked at when there is time.
+    """
     rows = database.rows(
         _SQL,
         "waiting",
@@ -163,6 +169,7 @@ def waiting(
         call_id=call_id,
         graph=graph,
         tool=tool,
+        tier=tier,
         limit=limit,
     )
     return [_request(row) for row in rows]
@@ -175,6 +182,8 @@ def asked(database: Database, thread_id: str, call_id: str) -> str | None:
 
 
 def _request(row: Mapping[str, Any]) -> ReviewRequest:
+    verdict = Verdict.from_json(row["verdict"])
+    mask = Mask(row["args"], verdict.redactions)
     return ReviewRequest(
         request_id=str(row["request_id"]),
         thread_id=row["thread_id"],
@@ -183,11 +192,11 @@ def _request(row: Mapping[str, Any]) -> ReviewRequest:
         call=ToolCall(row["call_id"], row["tool"], row["args"]),
         revision=row["revision"],
         call_digest=row["call_digest"],
-        verdict=Verdict.from_json(row["verdict"]),
-        claim=row["claim"],
-        task=row["task"],
+        verdict=mask.verdict(verdict),
+        claim=mask.text(row["claim"]),
+        task=mask.text(row["task"]),
         args_schema=row["args_schema"],
-        problem=row["problem"],
+        problem=mask.text(row["problem"]) if row["problem"] else None,
         created_at=row["created_at"],
         due_at=row["due_at"],
     )

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-HEAVY = {"langgraph", "langchain_core", "langchain", "openai", "jsonschema", "ruamel.yaml"}
+HEAVY = {"langgraph", "langchain_core", "langchain", "openai", "jsonschema", "yaml"}
 
 
 def loaded(hitl, *args: str) -> set[str]:

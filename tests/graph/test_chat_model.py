@@ -32,7 +32,7 @@ POLICY = """
 version: 1
 tools:
   look_up_order: {effect: read}
-  refund_order: {effect: write, max_auto_approve_amount: 50}
+  refund_order: {effect: write, rules: [{id: small, when: amount <= 50, tier: auto_approve}]}
   cancel_order: {effect: irreversible}
 """
 

@@ -314,8 +314,9 @@ def test_confidence_moves_a_write_between_the_tiers(
     runtime: Runtime, value: float | None, waits: bool
 ) -> None:
     policy = (
-        "version: 1\ntools:\n  refund: {effect: write, auto_approve_threshold: 0.9, "
-        "soft_review_threshold: 0.7}\n"
+        "escalation_policies:\n"
+        "  - {action_type: refund, auto_approve_threshold: 0.9, soft_review_threshold: 0.7}\n"
+        "tools:\n  refund: {effect: write}\n"
     )
     agent = desk(
         runtime,
@@ -324,7 +325,7 @@ def test_confidence_moves_a_write_between_the_tiers(
         confidence=lambda planned, messages: value,
     )
     agent.start()
-    assert bool(agent.waiting) is waits
+    assert (agent.status == "waiting") is waits
 
 
 def test_a_run_ends_at_the_limit_of_turns(runtime: Runtime) -> None:
@@ -349,7 +350,7 @@ def test_a_new_message_withdraws_the_questions_that_it_overtakes(runtime: Runtim
 
 def test_the_list_puts_what_is_due_first_before_what_waits_longest(runtime: Runtime) -> None:
     policy = POLICY.replace(
-        "send: {effect: irreversible}", "send: {effect: irreversible, sla_seconds: 600}"
+        "send: {effect: irreversible}", "send: {effect: irreversible, sla: 600}"
     )
     clock = Clock()
     agents = []

@@ -200,7 +200,7 @@ def test_calls_of_any_tool_count_for_the_actor():
     assert after(pay(0), call("gift", 1, actor="ana")) is HARD
     assert after(pay(0), call("gift", 1, actor="bea")) is AUTO
     assert after(pay(0), call("gift", 120, actor="ana")) is AUTO
-    assert after(call("look", 0, actor="ana"), call("gift", 1, actor="ana")) is AUTO  # no amount
+    assert after(call("look", 0, actor="ana"), call("gift", 1, actor="ana")) is HARD  # any tool
 
 
 def test_an_actor_that_is_not_known_has_no_past_that_is():
@@ -286,7 +286,6 @@ def plainly(calls: list[RecordedCall], now: datetime, one: RecordedCall) -> dict
             if (
                 given is None
                 or mine[span.by] != key
-                or (span.by == "actor" and other.args["amount"] is None)
                 or given.granted_at > now
                 or other.judged_at <= now - timedelta(seconds=span.seconds)
                 or not (given.used or given.expires_at > now)
@@ -295,8 +294,13 @@ def plainly(calls: list[RecordedCall], now: datetime, one: RecordedCall) -> dict
             counted.append(other)
         if key is None:
             continue
-        amounts = [other.args["amount"] for other in counted]
-        alike = {other.args["currency"] for other in counted} <= {one.args["currency"]}
+        summed = [
+            other
+            for other in counted
+            if span.by != "actor" or other.args["amount"] is not None  # what has none adds nothing
+        ]
+        amounts = [other.args["amount"] for other in summed]
+        alike = {other.args["currency"] for other in summed} <= {one.args["currency"]}
         total = None
         if None not in amounts and alike:
             total = sum((Decimal(str(amount)) for amount in amounts), Decimal(0))

@@ -67,6 +67,7 @@ def test_a_request_is_printed_with_everything_needed_to_decide():
         "rules": ["amount-limit", "always-gate:r*"],
         "errors": ["an error"],
         "allowed_decisions": ["approve", "edit", "reject"],
+        "reviewers": {"min": 1, "roles": []},
         "policy_digest": "sha256:00",
         "task": "refund her",
         "claim": "she asked",

@@ -22,6 +22,7 @@ PLAIN = Verdict(
     grant_ttl_seconds=600,
     allowed_decisions=("approve",),
     policy_digest="sha256:00",
+    redactions={"*": ("card",)},
 ).to_json()
 
 # no lone surrogates: no row can hold one, and where a key is ignored, so is what stands under it
@@ -32,7 +33,7 @@ values = st.recursive(
     | st.sampled_from([1.0, 0.5, "", "block", "read", "hard_gate", "1", 10**30]),
     lambda below: (
         st.lists(below, max_size=2)
-        | st.dictionaries(st.sampled_from(["id", "tier", "reason", "min", "roles"]), below)
+        | st.dictionaries(st.sampled_from(["id", "tier", "reason", "min", "roles", "*"]), below)
     ),
     max_leaves=6,
 )
@@ -59,6 +60,11 @@ verdicts = st.builds(
 @example(PLAIN | {"reviewers": {"roles": []}})
 @example(PLAIN | {"grant_ttl_seconds": True})
 @example(PLAIN | {"grant_ttl_seconds": 600.0})
+@example(PLAIN | {"redactions": {}})
+@example(PLAIN | {"redactions": {"*": "card"}})
+@example(PLAIN | {"redactions": {"*": ["card"], "support": []}})
+@example(PLAIN | {"redactions": None})
+@example({key: value for key, value in PLAIN.items() if key != "redactions"})
 @example(PLAIN | {"errors": ["\ud800"]})
 @example(PLAIN | {"rules": [PLAIN["rules"][0] | {"tier": "HARD_GATE"}]})
 def test_the_same_is_refused_and_the_same_is_read(data):
@@ -90,7 +96,7 @@ def test_a_verdict_that_is_read_loads_no_yaml_and_no_pydantic():
 
     code = (
         "import sys, hitl_agent.policy.verdict, hitl_agent.review, hitl_agent.execution;"
-        "print([one for one in ('pydantic', 'ruamel.yaml', 'jsonschema') if one in sys.modules])"
+        "print([one for one in ('pydantic', 'yaml', 'jsonschema') if one in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

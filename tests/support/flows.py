@@ -21,7 +21,9 @@ version: 1
 never_run: [drop_everything]
 tools:
   look: {effect: read}
-  refund: {effect: write, max_auto_approve_amount: 50}
+  refund:
+    effect: write
+    rules: [{id: small, when: amount <= 50, tier: auto_approve, reason: within the limit of 50}]
   send: {effect: irreversible}
   fails: {effect: read}
   drop_everything: {effect: irreversible}

@@ -24,10 +24,11 @@ ORDER BY j.call_id, j.revision DESC;
 WITH judged AS (
     INSERT INTO hitl.judgement (
         thread_id, call_id, revision, tool, args, call_digest, planned_digest, tier, verdict,
-        policy_digest, judged_at
+        policy_digest, judged_at, confidence, assessment, actor, amount, currency, counterparty
     ) VALUES (
         %(thread_id)s, %(call_id)s, %(revision)s, %(tool)s, %(args)s, %(call_digest)s,
-        %(planned_digest)s, %(tier)s, %(verdict)s, %(policy_digest)s, %(now)s
+        %(planned_digest)s, %(tier)s, %(verdict)s, %(policy_digest)s, %(now)s, %(confidence)s,
+        %(assessment)s, %(actor)s, %(amount)s, %(currency)s, %(counterparty)s
     )
     ON CONFLICT DO NOTHING
     RETURNING thread_id, call_id, revision
@@ -62,3 +63,33 @@ WITH judged AS (
     FROM judged AS j, json_array_elements_text(%(entries)s::json) AS e
 )
 SELECT count(*) AS written FROM judged;
+
+-- tools_run: the tools of which a call was begun in the thread
+SELECT DISTINCT j.tool
+FROM hitl.attempt AS a
+JOIN hitl.judgement AS j USING (thread_id, call_id, revision)
+WHERE a.thread_id = %(thread_id)s
+ORDER BY j.tool;
+
+-- past: the calls of a span that ran or are permitted to, but for the one at hand, and their amounts
+-- What lies ahead of `now` counts as well: clocks differ, and go back. Of all that is done for an
+-- actor most has no amount; elsewhere an amount that is not known makes the sum unknown.
+SELECT
+    count(*) AS count, coalesce(sum(p.amount), 0) AS sum,
+    count(DISTINCT coalesce(p.currency, '')) FILTER (WHERE p.amount IS NOT NULL) AS currencies,
+    min(p.currency) FILTER (WHERE p.amount IS NOT NULL) AS currency,
+    count(*) FILTER (WHERE p.amount IS NULL AND %(by)s <> 'actor') AS unreadable
+FROM (
+    SELECT DISTINCT ON (j.thread_id, j.call_id) j.amount, j.currency
+    FROM hitl.judgement AS j
+    JOIN hitl."grant" AS g USING (thread_id, call_id, revision)
+    WHERE CASE %(by)s
+            WHEN 'tool' THEN j.tool = %(key)s
+            WHEN 'actor' THEN j.actor = %(key)s
+            ELSE j.counterparty = %(key)s
+        END
+        AND greatest(g.granted_at, g.consumed_at) > %(since)s
+        AND (g.consumed_at IS NOT NULL OR g.expires_at > %(now)s)
+        AND (j.thread_id, j.call_id) <> (%(thread_id)s, %(call_id)s)
+    ORDER BY j.thread_id, j.call_id, j.revision DESC
+) AS p;

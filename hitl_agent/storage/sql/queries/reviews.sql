@@ -1,8 +1,11 @@
--- put: the open question about a call, under the interrupt that carries it now
+-- put: the open question about a call that waits, under the interrupt that carries it now
 WITH moved AS (
-    UPDATE hitl.review_request SET interrupt_id = %(interrupt_id)s
-    WHERE thread_id = %(thread_id)s AND call_id = %(call_id)s AND status = 'open'
-        AND interrupt_id IS DISTINCT FROM %(interrupt_id)s
+    UPDATE hitl.review_request AS r SET interrupt_id = %(interrupt_id)s
+    FROM hitl.judgement AS j
+    WHERE r.thread_id = %(thread_id)s AND r.call_id = %(call_id)s AND r.status = 'open'
+        AND r.interrupt_id IS DISTINCT FROM %(interrupt_id)s
+        AND j.thread_id = r.thread_id AND j.call_id = r.call_id AND j.revision = r.revision
+        AND j.tier <> 'soft_review'
 )
 SELECT
     r.thread_id, r.graph, %(interrupt_id)s AS interrupt_id, r.request_id, r.call_id, r.revision,
@@ -10,9 +13,11 @@ SELECT
     r.created_at, r.due_at
 FROM hitl.review_request AS r
 JOIN hitl.judgement AS j USING (thread_id, call_id, revision)
-WHERE r.thread_id = %(thread_id)s AND r.call_id = %(call_id)s AND r.status = 'open';
+WHERE r.thread_id = %(thread_id)s AND r.call_id = %(call_id)s AND r.status = 'open'
+    AND j.tier <> 'soft_review';
 
 -- decide: the decision, the grant that an approval gives, and their entries; nothing if too late
+-- A rejection ends the grant that a call under `soft_review` has, unless it was used.
 WITH closed AS (
     UPDATE hitl.review_request SET status = 'decided', problem = NULL
     WHERE request_id = %(request_id)s AND status = 'open'
@@ -33,6 +38,11 @@ WITH closed AS (
     FROM closed AS c
     JOIN hitl.judgement AS j USING (thread_id, call_id, revision)
     WHERE %(grant_id)s::uuid IS NOT NULL
+), ended AS (
+    UPDATE hitl."grant" AS g SET expires_at = least(g.expires_at, g.granted_at)
+    FROM closed AS c
+    WHERE %(type)s = 'reject' AND g.thread_id = c.thread_id AND g.call_id = c.call_id
+        AND g.revision = c.revision AND g.consumed_at IS NULL
 ), recorded AS (
     INSERT INTO hitl.record (thread_id, call_id, kind, entry)
     SELECT c.thread_id, c.call_id, e::json ->> 'kind', e
@@ -72,11 +82,12 @@ SELECT
     r.due_at
 FROM hitl.review_request AS r
 JOIN hitl.judgement AS j USING (thread_id, call_id, revision)
-WHERE r.status = 'open' AND r.interrupt_id IS NOT NULL
+WHERE r.status = 'open' AND (r.interrupt_id IS NOT NULL OR j.tier = 'soft_review')
     AND (%(thread_id)s::text IS NULL OR r.thread_id = %(thread_id)s)
     AND (%(call_id)s::text IS NULL OR r.call_id = %(call_id)s)
     AND (%(graph)s::text IS NULL OR r.graph = %(graph)s)
     AND (%(tool)s::text IS NULL OR j.tool = %(tool)s)
+    AND (%(tier)s::text IS NULL OR j.tier = %(tier)s)
 ORDER BY r.due_at NULLS LAST, r.created_at, r.request_id
 LIMIT %(limit)s;
 

@@ -17,3 +17,6 @@ CREATE TABLE IF NOT EXISTS hitl.migration (
 
 -- applied_one: note a migration as applied
 INSERT INTO hitl.migration (version, name) VALUES (%(version)s, %(name)s);
+
+-- lock_key: until the end of the transaction
+SELECT pg_advisory_xact_lock(hashtextextended('hitl ' || %(key)s, 0));
