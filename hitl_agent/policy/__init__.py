@@ -12,16 +12,22 @@ from typing import TYPE_CHECKING, Any
 from hitl_agent.policy.verdict import Effect, Reviewers, RuleHit, Tier, Verdict
 
 if TYPE_CHECKING:
-    from hitl_agent.policy.document import DECISIONS, Defaults, PolicyDocument, ToolRule
+    from hitl_agent.policy.check import Remark
+    from hitl_agent.policy.document import Defaults, PolicyDocument
     from hitl_agent.policy.evaluate import judge, refused
+    from hitl_agent.policy.known import Facts, Past
     from hitl_agent.policy.load import Policy, load_policy, parse_policy
+    from hitl_agent.policy.tool_entry import DECISIONS, ToolEntry
 
 _HOMES = {
-    "DECISIONS": "document",
+    "DECISIONS": "tool_entry",
     "Defaults": "document",
+    "Facts": "known",
+    "Past": "known",
     "Policy": "load",
     "PolicyDocument": "document",
-    "ToolRule": "document",
+    "Remark": "check",
+    "ToolEntry": "tool_entry",
     "judge": "evaluate",
     "load_policy": "load",
     "parse_policy": "load",
@@ -32,12 +38,15 @@ __all__ = [
     "DECISIONS",
     "Defaults",
     "Effect",
+    "Facts",
+    "Past",
     "Policy",
     "PolicyDocument",
+    "Remark",
     "Reviewers",
     "RuleHit",
     "Tier",
-    "ToolRule",
+    "ToolEntry",
     "Verdict",
     "judge",
     "load_policy",

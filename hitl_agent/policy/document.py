@@ -1,33 +1,31 @@
 """What `policies.yaml` may say.
 
 A tool is named by its exact name, or by a pattern in which `*` stands for any characters and `?`
-for one. For the rules under `tools`, an exact name comes before every pattern; among patterns that
-match, each is applied and the strictest outcome holds. `never_run` and `always_gate` hold whatever
-`tools` says. So no entry, added anywhere, lets a pattern run more than it did: only an exact name
-under `tools` can say less than a pattern does.
+for one. Every entry under `tools` that fits a tool applies to it. What describes the tool (its
+effect, its amount) is taken from the exact name where that says it, else the strictest of the
+patterns; what is asked for (rules, reviewers, redactions) adds up. `never_run` and `always_gate`
+hold whatever `tools` says. So no entry with a pattern lets a tool that is described run more than
+it did, except by a rule that permits it in so many words.
 """
 
 from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
 from hitl_agent.documents import Complaint, DocumentModel, show
+from hitl_agent.policy.escalation import EscalationPolicy, FeedbackPipeline, ReviewSettings
+from hitl_agent.policy.model import Fraction, PolicyModel, Seconds
+from hitl_agent.policy.tool_entry import Reason, Text, ToolEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 VERSION = 1
-MAX_SECONDS = 366 * 24 * 3600
-MAX_AMOUNT = 1e15
-"""Largest limit; every amount up to it with one decimal place is kept exactly."""
-
-Decision: TypeAlias = Literal["approve", "edit", "reject", "respond"]
-DECISIONS: tuple[Decision, ...] = ("approve", "edit", "reject", "respond")
-"""What a reviewer can answer, unless the policy says less."""
 
 _PATTERN = re.compile(r"[A-Za-z0-9_.:/*?-]{1,128}")
 
@@ -48,8 +46,6 @@ def _version(number: int) -> int:
 
 
 ToolPattern: TypeAlias = Annotated[str, AfterValidator(_pattern)]
-Seconds: TypeAlias = Annotated[int, Field(ge=1, le=MAX_SECONDS)]
-Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 
 class Defaults(DocumentModel):
@@ -58,59 +54,64 @@ class Defaults(DocumentModel):
     Attributes:
         sla_seconds: within how many seconds a review is due; no deadline if it is not given.
         grant_ttl_seconds: how long a permission stays usable.
+        workspace: the directory that `path` arguments are held against.
     """
 
     sla_seconds: Seconds | None = None
     grant_ttl_seconds: Seconds = 86_400
+    workspace: Text = "."
 
 
-class ToolRule(DocumentModel):
-    """What holds for the tools of one name or pattern.
+class PastGiven(DocumentModel):
+    """What a test assumes of a span of the past.
 
     Attributes:
-        effect: `read` changes nothing; `write` can be undone; `irreversible` cannot.
-        amount: the argument that holds the amount.
-        max_auto_approve_amount: up to and including it a write runs; above, a person decides.
-        auto_approve_threshold: from this confidence on a write runs.
-        soft_review_threshold: from this confidence on a write runs and is looked at afterwards.
-        sla_seconds: within how many seconds a review is due.
-        allowed_decisions: what a reviewer can answer.
-        reason: why the tool is watched, for reviewers.
+        count: calls.
+        sum: of their amounts.
     """
 
-    effect: Literal["read", "write", "irreversible"]
-    amount: str = Field(default="amount", min_length=1)
-    max_auto_approve_amount: Annotated[float, Field(ge=0, le=MAX_AMOUNT)] | None = None
-    auto_approve_threshold: Fraction | None = None
-    soft_review_threshold: Fraction | None = None
-    sla_seconds: Seconds | None = None
-    allowed_decisions: tuple[Decision, ...] = Field(default=DECISIONS, strict=False)
-    reason: str = Field(default="", max_length=1000)
-
-    @model_validator(mode="after")
-    def _check(self) -> ToolRule:
-        if not self.allowed_decisions:
-            message = "`allowed_decisions` is empty; name one, or take the key out to allow all"
-            raise Complaint(message, "allowed_decisions")
-        _refuse_repeats(self.allowed_decisions, "allowed_decisions")
-        for key in ("max_auto_approve_amount", "auto_approve_threshold", "soft_review_threshold"):
-            if self.effect != "write" and getattr(self, key) is not None:
-                raise Complaint(f"`{key}` has no effect here: {_ALWAYS[self.effect]}", key)
-        auto, soft = self.auto_approve_threshold, self.soft_review_threshold
-        if auto is not None and soft is not None and soft > auto:
-            raise Complaint(
-                f"`soft_review_threshold` {show(soft)} is above `auto_approve_threshold`"
-                f" {show(auto)}; less confidence cannot mean less review",
-                "soft_review_threshold",
-            )
-        return self
+    count: Annotated[int, Field(ge=0)] = 0
+    sum: Annotated[float, Field(ge=0)] = 0.0
 
 
-_ALWAYS = {
-    "read": "a tool with `effect: read` always runs; write `effect: write` to limit it",
-    "irreversible": "a tool with `effect: irreversible` is always decided by a person;"
-    " take the key out",
-}
+class Expected(PolicyModel):
+    """What a test expects.
+
+    Attributes:
+        tier: of the verdict.
+        rule: id of a rule that has to be among those that apply with this tier.
+    """
+
+    tier: Literal["auto_approve", "soft_review", "hard_gate", "block"]
+    rule: Text | None = None
+
+
+class PolicyTest(DocumentModel):
+    """A call, and what is expected of it.
+
+    Attributes:
+        name: what the test shows.
+        tool: the tool's name.
+        args: the call's arguments.
+        confidence: how sure the planner is, in [0, 1]; not known without it.
+        category: a category that is told beside the call's own.
+        actor: who the agent acts for.
+        now: the time, in ISO 8601 with a zone.
+        untrusted: tools that brought untrusted text into the thread before.
+        history: what happened in the spans of the past; nothing without it.
+        expect: what is expected.
+    """
+
+    name: Reason = ""
+    tool: Text
+    args: dict[str, object] = Field(default_factory=dict)
+    confidence: Fraction | None = None
+    category: str | None = None
+    actor: str | None = None
+    now: str | None = None
+    untrusted: tuple[str, ...] = Field(default=(), strict=False)
+    history: dict[str, PastGiven] = Field(default_factory=dict)
+    expect: Expected
 
 
 class PolicyDocument(DocumentModel):
@@ -118,28 +119,49 @@ class PolicyDocument(DocumentModel):
 
     Attributes:
         version: of this format.
+        escalation_policies: thresholds, limits and categories per type of action.
+        review_settings: how reviews are done.
+        feedback_pipeline: what becomes of decisions.
+        audit_log: read and not used: the record is in the database.
         always_gate: tools of which a person decides every call.
         never_run: tools that never run.
         defaults: what holds for every tool that says nothing else.
         tools: what holds for one tool, or for all that match a pattern.
+        tests: calls, and what is expected of them.
     """
 
-    version: Annotated[int, AfterValidator(_version)]
+    version: Annotated[int, AfterValidator(_version)] = VERSION
+    escalation_policies: tuple[EscalationPolicy, ...] = Field(default=(), strict=False)
+    review_settings: ReviewSettings = ReviewSettings()
+    feedback_pipeline: FeedbackPipeline = FeedbackPipeline()
+    audit_log: bool | str | None = None
     always_gate: tuple[ToolPattern, ...] = Field(default=(), strict=False)
     never_run: tuple[ToolPattern, ...] = Field(default=(), strict=False)
     defaults: Defaults = Defaults()
-    tools: dict[ToolPattern, ToolRule] = Field(default_factory=dict)
+    tools: dict[ToolPattern, ToolEntry] = Field(default_factory=dict)
+    tests: tuple[PolicyTest, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
     def _check(self) -> PolicyDocument:
-        _refuse_repeats(self.always_gate, "always_gate")
-        _refuse_repeats(self.never_run, "never_run")
+        _refuse_same(self.always_gate, "always_gate")
+        _refuse_same(self.never_run, "never_run")
         seen: dict[str, str] = {}
         for pattern in self.tools:
             if (other := seen.setdefault(_normal(pattern), pattern)) != pattern:
                 message = f"`{pattern}` matches the same tools as `{other}`; keep one"
                 raise Complaint(message, "tools", pattern, at_key=True)
+        types: set[str] = set()
+        for index, one in enumerate(self.escalation_policies):
+            if one.action_type in types:
+                message = f"{show(one.action_type)} has an escalation policy already; keep one"
+                raise Complaint(message, "escalation_policies", index, "action_type")
+            types.add(one.action_type)
         return self
+
+    @cached_property
+    def patterns(self) -> tuple[tuple[str, ToolEntry], ...]:
+        """The entries under `tools` that name no single tool."""
+        return tuple(item for item in self.tools.items() if not is_exact(item[0]))
 
 
 def matches(pattern: str, tool: str) -> bool:
@@ -152,7 +174,25 @@ def is_exact(pattern: str) -> bool:
     return "*" not in pattern and "?" not in pattern
 
 
-def _refuse_repeats(items: Iterable[str], key: str) -> None:
+def meet(one: str, other: str) -> bool:
+    """Return whether some name fits both patterns."""
+    if is_exact(one) or is_exact(other):
+        return matches(one, other) or matches(other, one)
+
+    @cache
+    def rest(i: int, j: int) -> bool:
+        if i == len(one) or j == len(other):
+            return not (one[i:] + other[j:]).strip("*")
+        if one[i] == "*":
+            return rest(i + 1, j) or rest(i, j + 1)
+        if other[j] == "*":
+            return rest(i, j + 1) or rest(i + 1, j)
+        return (one[i] == other[j] or "?" in {one[i], other[j]}) and rest(i + 1, j + 1)
+
+    return rest(0, 0)
+
+
+def _refuse_same(items: Iterable[str], key: str) -> None:
     seen: set[str] = set()
     for index, item in enumerate(items):
         if _normal(item) in seen:

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from hitl_agent.calls import MAX_NAME, clean_text
+from hitl_agent.calls import clean_text
 from hitl_agent.documents import show
-from hitl_agent.policy.document import DECISIONS, is_exact, matches
+from hitl_agent.policy.amounts import digits
+from hitl_agent.policy.known import NOTHING, Facts, Past
+from hitl_agent.policy.look import MISSING, Look
+from hitl_agent.policy.plan import combined
 from hitl_agent.policy.verdict import Effect, Reviewers, RuleHit, Tier, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from hitl_agent.policy.document import PolicyDocument, ToolRule
     from hitl_agent.policy.load import Policy
+    from hitl_agent.policy.plan import Escalation
 
-# no sign, exponent, space or separator: what tools read in different ways is not read at all
-_AMOUNT = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?")
-_MAX_BITS = 128  # of an integer; beyond any sum of money
+_NONE: tuple[object, ...] = ()
 
-_EFFECTS = tuple(Effect)[:3]
-"""What a policy can say of a tool, from the harmless to the final."""
+__all__ = ["NOTHING", "Facts", "Past", "judge", "refused"]
 
 
 def judge(
     policy: Policy,
     tool: str,
     args: Mapping[str, Any],
+    facts: Facts = NOTHING,
     *,
-    confidence: float | None = None,
-    errors: Sequence[str] = (),
+    errors: Iterable[object] = _NONE,
+    objections: Iterable[object] = _NONE,
 ) -> Verdict:
     """Return what the policy says about a call. Raises nothing, whatever the call is.
 
@@ -41,168 +37,219 @@ def judge(
         policy: the policy in force.
         tool: the tool's name.
         args: the call's arguments, of any shape: they come from a model.
-        confidence: how sure the planner is, calibrated, from 0 to 1; None if it is not known.
+        facts: what else is known.
         errors: what went wrong before. Any error means a hard gate at least.
+        objections: what a second opinion holds against the call; the same.
     """
-    document = policy.document
-    given = (errors,) if isinstance(errors, str) else errors
-    problems = tuple(clean_text(str(error)) for error in given)
-    rules = _rules_for(document, tool)
-    hits = list(_from_lists(document, tool))
-    hits += [RuleHit("error", Tier.HARD_GATE, f"an error was met: {text}") for text in problems]
-    if not rules:
-        reason = f"the policy does not name {show(tool)}"
-        hits.append(RuleHit("unknown-tool", Tier.HARD_GATE, reason))
-    for pattern, rule in rules:
-        for hit in _from_rule(rule, show(tool), args, confidence):
-            hits.append(_explained(hit, pattern, rule))
-    hits = sorted(dict.fromkeys(hits), key=lambda hit: -hit.tier.severity)
-    tier = hits[0].tier
+    name = tool if type(tool) is str else _name(tool)
+    plan = policy.plan(name)
+    met = _texts(errors) if errors is not _NONE else []
+    asked = [plan.reviewers]
+    hits = list(plan.standing)
+    try:
+        look = Look(plan, name, args, facts, policy.document.defaults.workspace)
+        _look(look, hits, asked, met)
+    except Exception as error:  # noqa: BLE001  whatever a foreign value raises, a person decides
+        met.append(f"the call cannot be judged: {type(error).__name__}")
+    for text in _texts(objections) if objections is not _NONE else ():
+        reason = f"a second opinion objects: {text}"
+        hits.append(RuleHit("second-opinion", Tier.HARD_GATE, reason))
+    if met:
+        hits += [RuleHit("error", Tier.HARD_GATE, f"an error was met: {text}") for text in met]
+    if len(hits) > 1:
+        hits = sorted(dict.fromkeys(hits), key=_order)
+    first = hits[0]
+    tier = first.tier
+    if plan.reason and tier is not Tier.AUTO_APPROVE:
+        hits[0] = RuleHit(first.id, tier, f"{first.reason}: {plan.reason}")
+    if tier is Tier.HARD_GATE and not _HIGH_STAKES.isdisjoint(hit.id for hit in hits):
+        settings = policy.document.review_settings
+        asked.append(Reviewers(settings.high_stakes_min_reviewers))
     return Verdict(
         tier=tier,
-        effect=_effect(rules),
+        effect=plan.effect,
         rules=tuple(hits),
-        errors=problems,
-        reviewers=Reviewers(min=1 if tier is Tier.HARD_GATE else 0),
-        sla_seconds=_sla(document, rules),
-        grant_ttl_seconds=document.defaults.grant_ttl_seconds,
-        allowed_decisions=_decisions(rules),
+        errors=tuple(met),
+        reviewers=combined(asked) if tier is Tier.HARD_GATE else _NOBODY,
+        sla_seconds=plan.sla_seconds,
+        grant_ttl_seconds=policy.document.defaults.grant_ttl_seconds,
+        allowed_decisions=_AFTERWARDS if tier is Tier.SOFT_REVIEW else plan.allowed_decisions,
         policy_digest=policy.digest,
+        redactions=plan.redactions,
     )
 
 
-def _rules_for(document: PolicyDocument, tool: object) -> list[tuple[str, ToolRule]]:
-    """Return the rule of the tool's own name, or else those of every pattern that it fits."""
-    if not isinstance(tool, str) or not 0 < len(tool) <= MAX_NAME:
+_NOBODY = Reviewers()
+_TWO = Reviewers(2)
+_HIGH_STAKES = frozenset({"irreversible", "two-reviewers"})
+"""Rules for which the policy can ask for more people than for the rest."""
+
+_AFTERWARDS = ("approve", "reject")
+"""What can be said of a call that runs: it was right, or it was not."""
+
+_SEVERITY = {tier: -tier.severity for tier in Tier}
+
+
+def _order(hit: RuleHit) -> tuple[int, str, str]:
+    return _SEVERITY[hit.tier], hit.id, hit.reason
+
+
+def _name(tool: object) -> str:
+    """Return the text of a name that is more than text, as a member of an enum is."""
+    return str.__str__(tool) if issubclass(type(tool), str) else ""
+
+
+def _texts(given: object) -> list[str]:
+    """Return what went wrong as text, whatever it was told as."""
+    if type(given) in {list, tuple} and not given:
         return []
-    if is_exact(tool) and tool in document.tools:
-        return [(tool, document.tools[tool])]
-    return [item for item in document.tools.items() if matches(item[0], tool)]
-
-
-def _from_lists(document: PolicyDocument, tool: object) -> Iterator[RuleHit]:
-    name = tool if isinstance(tool, str) else ""  # what has no name still fits `*`
-    for pattern in document.never_run:
-        if matches(pattern, name):
-            reason = f"{show(tool)} never runs: `{pattern}` stands in `never_run`"
-            yield RuleHit(f"never-run:{pattern}", Tier.BLOCK, reason)
-    for pattern in document.always_gate:
-        if matches(pattern, name):
-            reason = f"{show(tool)} always waits for a person: `{pattern}` stands in `always_gate`"
-            yield RuleHit(f"always-gate:{pattern}", Tier.HARD_GATE, reason)
-
-
-def _from_rule(rule: ToolRule, tool: str, args: object, confidence: object) -> Iterator[RuleHit]:
-    if rule.effect == "irreversible":
-        yield RuleHit("irreversible", Tier.HARD_GATE, f"{tool} cannot be undone")
-        return
-    if rule.effect == "read":
-        yield RuleHit("read", Tier.AUTO_APPROVE, f"{tool} only reads")
-        return
-    thresholds = (rule.auto_approve_threshold, rule.soft_review_threshold)
-    if rule.max_auto_approve_amount is not None:
-        yield _by_amount(Decimal(repr(rule.max_auto_approve_amount)), rule.amount, tool, args)
-    if thresholds != (None, None):
-        yield _by_confidence(*thresholds, tool, confidence)
-    elif rule.max_auto_approve_amount is None:
-        reason = f"{tool} changes something, and no limit is set up to which it may run"
-        yield RuleHit("write-unlimited", Tier.HARD_GATE, reason)
-
-
-def _by_amount(limit: Decimal, key: str, tool: str, args: object) -> RuleHit:
     try:
-        amount = _amount(args, key)
-    except Exception as error:  # noqa: BLE001  a foreign mapping or number may raise anything
-        amount = f"raised {type(error).__name__} when it was read"
-    if isinstance(amount, str):
-        reason = f"{show(key)} of {tool} {amount}"
-        return RuleHit("amount-unreadable", Tier.HARD_GATE, reason)
-    if amount > limit:
-        reason = f"the amount {_digits(amount)} is above the limit of {_digits(limit)} for {tool}"
-        return RuleHit("amount-limit", Tier.HARD_GATE, reason)
-    reason = f"the amount {_digits(amount)} is within the limit of {_digits(limit)} for {tool}"
-    return RuleHit("amount-within-limit", Tier.AUTO_APPROVE, reason)
+        many = [given] if isinstance(given, str | BaseException) else list(given)  # type: ignore[call-overload]
+        return [clean_text(str(one)) for one in many]
+    except Exception as error:  # noqa: BLE001  what cannot even be told counts all the same
+        return [f"a `{type(error).__name__}` while errors were told"]
 
 
-def _amount(args: object, key: str) -> Decimal | str:
-    """Return the amount, finite and not negative, or what is wrong with it."""
-    if not isinstance(args, Mapping) or key not in args:
-        return "is missing"
-    value = args[key]
-    amount: Decimal | None = None
-    match value:
-        case bool():
-            pass
-        case int() if value.bit_length() <= _MAX_BITS:
-            amount = Decimal(int(value))
-        case float() if math.isfinite(value):
-            amount = Decimal(repr(float(value)))
-        case Decimal() if value.is_finite():
-            amount = value
-        case str() if _AMOUNT.fullmatch(value):
-            amount = Decimal(value)
-    if amount is None:
-        return f"is {show(value)}, not a plain number"
-    return amount if amount >= 0 else f"is {show(value)}, less than 0"
+def _look(look: Look, hits: list[RuleHit], asked: list[Reviewers], met: list[str]) -> None:
+    """Collect what rules, thresholds and limits say of a call.
+
+    Args:
+        look: the call.
+        hits: takes up what they say.
+        asked: takes up who has to decide.
+        met: takes up what goes wrong.
+    """
+    plan = look.plan
+    permits = _rules(look, hits, asked, met) if plan.rules else []
+    if plan.effect is not Effect.IRREVERSIBLE:
+        hits += _base(look, permits)
+    for escalation in plan.escalations:
+        hits += _limits(look, escalation, asked)
+    for what, problem in look.problems.items():
+        if what in _ERRORS:
+            met.append(f"{_ERRORS[what]} {problem}")
 
 
-def _by_confidence(
-    auto: float | None, soft: float | None, tool: str, confidence: object
-) -> RuleHit:
+def _rules(
+    look: Look, hits: list[RuleHit], asked: list[Reviewers], met: list[str]
+) -> list[RuleHit]:
+    """Collect what the rules say, and return those that permit the call."""
+    permits: list[RuleHit] = []
+    wrong: list[str] = []
+    values = look.values()
+    answers = look.plan.conditions.answers(values)
+    for index, answer in enumerate(answers):
+        if answer is False:
+            continue
+        rule = look.plan.rules[index]
+        if answer is not True:
+            why = look.why(rule.condition.names, values) or str(answer)
+            wrong.append(f"rule `{rule.id}` has no answer: {why}")
+        elif rule.permits:
+            permits.append(rule.hit)
+        else:
+            asked.append(rule.reviewers)
+            hits.append(rule.hit)
+    met += sorted(wrong)
+    return permits
+
+
+_ERRORS = {"args": "the arguments cannot be judged:", "confidence": "the confidence"}
+"""Problems that are errors, whether a rule looks at them or not."""
+
+
+def _base(look: Look, permits: list[RuleHit]) -> list[RuleHit]:
+    """Return what holds before anything raises it: a read, a permission, the thresholds."""
+    plan = look.plan
+    if plan.effect is Effect.UNKNOWN:
+        permits = []  # who permits a tool has to say what it does
+    if plan.effect is Effect.READ and not plan.open_world:
+        return [RuleHit("read", Tier.AUTO_APPROVE, f"{plan.tool} only reads"), *permits]
+    if permits:
+        return permits
+    if plan.escalations or plan.effect is Effect.UNKNOWN:
+        return [_by_confidence(look, one) for one in plan.escalations]
+    what = "sends its arguments out" if plan.effect is Effect.READ else "changes something"
+    reason = f"{plan.tool} {what}, and nothing permits it"
+    return [RuleHit("no-permission", Tier.HARD_GATE, reason)]
+
+
+def _by_confidence(look: Look, one: Escalation) -> RuleHit:
+    tool, confidence = look.plan.tool, look.confidence
+    wanted = one.auto if one.soft is None else one.soft
+    if wanted is None:
+        reason = f"{show(one.action_type)} has no threshold, and nothing permits {tool}"
+        return RuleHit("no-permission", Tier.HARD_GATE, reason)
     if confidence is None:
+        if "confidence" in look.problems:
+            reason = f"the confidence in {tool} {look.problems['confidence']}"
+            return RuleHit("confidence-unreadable", Tier.HARD_GATE, reason)
         reason = f"{tool} runs on confidence, and none is known"
         return RuleHit("no-confidence", Tier.HARD_GATE, reason)
-    if (
-        isinstance(confidence, bool)
-        or not isinstance(confidence, int | float)
-        or not 0 <= confidence <= 1
-    ):
-        reason = f"the confidence in {tool} is {show(confidence)}, not a number from 0 to 1"
-        return RuleHit("confidence-unreadable", Tier.HARD_GATE, reason)
-    if auto is not None and confidence >= auto:
-        reason = f"confidence {confidence} in {tool} reaches {auto}"
-        return RuleHit("auto-threshold", Tier.AUTO_APPROVE, reason)
-    if soft is not None and confidence >= soft:
-        reason = f"confidence {confidence} in {tool} reaches {soft}: it runs and is looked at after"
+    said = f"confidence {confidence} in {tool}"
+    if one.auto is not None and confidence >= one.auto:
+        return RuleHit("auto-threshold", Tier.AUTO_APPROVE, f"{said} reaches {one.auto}")
+    if one.soft is not None and confidence >= one.soft:
+        reason = f"{said} reaches {one.soft}: it runs and is looked at after"
         return RuleHit("soft-threshold", Tier.SOFT_REVIEW, reason)
-    wanted = auto if soft is None else soft
-    reason = f"confidence {confidence} in {tool} is below {wanted}"
-    return RuleHit("below-thresholds", Tier.HARD_GATE, reason)
+    return RuleHit("below-thresholds", Tier.HARD_GATE, f"{said} is below {wanted}")
 
 
-def _explained(hit: RuleHit, pattern: str, rule: ToolRule) -> RuleHit:
-    """Add what the policy itself says about the tool, and the pattern that led to the rule."""
-    reason = hit.reason
-    if rule.reason and hit.tier > Tier.AUTO_APPROVE:
-        reason += f": {rule.reason}"
-    if not is_exact(pattern):
-        reason += f" (rule `{pattern}`)"
-    return RuleHit(hit.id, hit.tier, reason)
+def _limits(look: Look, one: Escalation, asked: list[Reviewers]) -> Iterator[RuleHit]:
+    if one.categories or one.irreversible:
+        yield from _by_category(look, one)
+    if one.limits or one.second:
+        yield from _by_amount(look, one, asked)
 
 
-def _effect(rules: list[tuple[str, ToolRule]]) -> Effect:
-    """Return the most final effect that any of the rules names."""
-    effects = (Effect(rule.effect) for _, rule in rules)
-    return max(effects, key=_EFFECTS.index, default=Effect.UNKNOWN)
+def _by_category(look: Look, one: Escalation) -> Iterator[RuleHit]:
+    if look.categories is None:
+        problem = look.problems["category"]
+        if look.plan.category_mapped or problem != MISSING:
+            reason = f"the category of {look.plan.tool} {problem}"
+            yield RuleHit("category-unreadable", Tier.HARD_GATE, reason)
+        return
+    if found := look.categories & one.categories:
+        reason = f"the category {show(min(found))} is always reviewed"
+        yield RuleHit("category", Tier.HARD_GATE, reason)
+    if found := look.categories & one.irreversible:
+        reason = f"the category {show(min(found))} cannot be undone"
+        yield RuleHit("irreversible", Tier.HARD_GATE, reason)
 
 
-def _sla(document: PolicyDocument, rules: list[tuple[str, ToolRule]]) -> int | None:
-    """Return the shortest deadline that holds for any of the rules."""
-    usual = document.defaults.sla_seconds
-    deadlines = [rule.sla_seconds or usual for _, rule in rules] or [usual]
-    return min((each for each in deadlines if each is not None), default=None)
-
-
-def _decisions(rules: list[tuple[str, ToolRule]]) -> tuple[str, ...]:
-    """Return what every rule allows; where they agree on nothing, a person can only refuse."""
-    allowed = [
-        each for each in DECISIONS if all(each in rule.allowed_decisions for _, rule in rules)
-    ]
-    return tuple(allowed) or ("reject",)
-
-
-def _digits(amount: Decimal) -> str:
-    return show(amount).strip("`").removesuffix(".0")
+def _by_amount(look: Look, one: Escalation, asked: list[Reviewers]) -> Iterator[RuleHit]:
+    tool, amount, currency = look.plan.tool, look.amount, look.currency
+    if amount is None:
+        reason = f"the amount of {tool} {look.problems['amount']}"
+        yield RuleHit("amount-unreadable", Tier.HARD_GATE, reason)
+        return
+    if currency is None:
+        problem = look.problems["currency"]
+        if problem != MISSING or one.currency is None:
+            several = ", and its limits are in several" if problem == MISSING else ""
+            reason = f"the currency of {tool} {problem}{several}"
+            yield RuleHit("currency-unreadable", Tier.HARD_GATE, reason)
+            return
+        currency = one.currency
+    limit = one.limits.get(currency, one.limits.get(""))
+    second = one.second.get(currency, one.second.get(""))
+    if (one.limits and limit is None) or (one.second and second is None):
+        known = ", ".join(sorted({*one.limits, *one.second} - {""}))
+        reason = f"the amount of {tool} is in {currency}, and there is a limit in {known} only"
+        yield RuleHit("currency", Tier.HARD_GATE, reason)
+        return
+    if second is not None and amount > second:
+        asked.append(_TWO)
+        reason = f"the amount {digits(amount)} is above {digits(second)}: two people decide"
+        yield RuleHit("two-reviewers", Tier.HARD_GATE, reason)
+    if limit is not None:
+        above = amount > limit
+        relation = "above" if above else "within"
+        yield RuleHit(
+            "amount-limit" if above else "amount-within-limit",
+            Tier.HARD_GATE if above else Tier.AUTO_APPROVE,
+            f"the amount {digits(amount)} is {relation} the limit of {digits(limit)} for {tool}",
+        )
 
 
 def refused(policy: Policy, rule_id: str, reason: str) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -73,7 +73,7 @@ class Reviewers:
 
     Attributes:
         min: how many distinct people.
-        roles: of which role; anyone if empty.
+        roles: roles that have to be among them, each at least once; anyone if empty.
     """
 
     min: int = 0
@@ -94,6 +94,7 @@ class Verdict:
         grant_ttl_seconds: how long a permission for this call stays usable.
         allowed_decisions: what a reviewer can answer.
         policy_digest: of the policy that was applied.
+        redactions: arguments hidden from reviewers, by role; `*` is every role.
     """
 
     tier: Tier
@@ -105,6 +106,7 @@ class Verdict:
     grant_ttl_seconds: int
     allowed_decisions: tuple[str, ...]
     policy_digest: str
+    redactions: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -135,6 +137,7 @@ class Verdict:
             grant_ttl_seconds=_number(data, "grant_ttl_seconds"),
             allowed_decisions=_texts(data, "allowed_decisions"),
             policy_digest=_text(_value(data, "policy_digest"), "policy_digest"),
+            redactions=_redactions(data.get("redactions", {})),  # older verdicts have none
         )
 
 
@@ -149,6 +152,11 @@ def _rule(data: Any) -> RuleHit:
 def _reviewers(data: Any) -> Reviewers:
     filled = {"min": 0, "roles": [], **_object(data)}
     return Reviewers(_number(filled, "min"), _texts(filled, "roles"))
+
+
+def _redactions(data: Any) -> dict[str, tuple[str, ...]]:
+    fields = _object(data)
+    return {_text(role, "redactions"): _texts(fields, role) for role in fields}
 
 
 def _object(data: Any) -> Mapping[str, Any]:

@@ -28,6 +28,7 @@ def verdict(**changed) -> Verdict:
         "grant_ttl_seconds": 600,
         "allowed_decisions": ("approve", "reject"),
         "policy_digest": "sha256:00",
+        "redactions": {"*": ("card",), "support": ("salary", "iban")},
     }
     return Verdict(**(values | changed))
 
@@ -77,6 +78,7 @@ def test_a_verdict_goes_to_plain_json_and_back():
         "grant_ttl_seconds": 600,
         "allowed_decisions": ["approve", "reject"],
         "policy_digest": "sha256:00",
+        "redactions": {"*": ["card"], "support": ["salary", "iban"]},
     }
     assert type(plain["tier"]) is str
     again = Verdict.from_json(json.loads(json.dumps(plain)))
@@ -95,6 +97,10 @@ def test_a_verdict_goes_to_plain_json_and_back():
         errors=st.lists(st.text(st.characters(codec="utf-8"))).map(tuple),
         sla_seconds=st.none() | st.integers(1, 10**9),
         reviewers=st.builds(Reviewers, st.integers(0, 5)),
+        redactions=st.dictionaries(
+            st.text(st.characters(codec="utf-8")),
+            st.lists(st.text(st.characters(codec="utf-8"))).map(tuple),
+        ),
     )
 )
 def test_every_verdict_survives_json(given_verdict):
@@ -104,13 +110,24 @@ def test_every_verdict_survives_json(given_verdict):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"tier": "run"}, {"tier": None}, {"rules": [{}]}, {"sla_seconds": "60"}, {"errors": "x"}],
+    [{"tier": "run"}, {"tier": None}, {"rules": [{}]}, {"sla_seconds": "60"}, {"errors": "x"}]
+    + [{"redactions": one} for one in (None, [], "x", {"*": "x"}, {"*": [1]}, {"\ud800": []})],
 )
 def test_what_is_no_verdict_is_refused(changed):
     with pytest.raises(ValueError, match="validation error"):
         Verdict.from_json(verdict().to_json() | changed)
     with pytest.raises(ValueError, match="validation error"):
         Verdict.from_json({})
+
+
+def test_a_verdict_of_an_earlier_release_hides_nothing():
+    earlier = verdict().to_json()
+    del earlier["redactions"]
+    assert Verdict.from_json(earlier) == verdict(redactions={})
+
+
+def test_verdicts_that_differ_in_what_they_hide_differ():
+    assert verdict() != verdict(redactions={})
 
 
 def test_a_key_of_a_later_release_is_passed_over():
