@@ -10,6 +10,7 @@ import time
 import psycopg
 
 from benchmarks.overhead import measure
+from benchmarks.policy import measure_policy
 from hitl_agent.storage.database import close_shared
 from hitl_agent.storage.location import resolve_database_url
 from hitl_agent.storage.migrate import migrate
@@ -39,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="benchmarks, as ratios within one run")
     parser.add_argument("--rounds", type=int, default=6, help="rounds of each figure")
     rounds = parser.parse_args().rounds
+    measure_policy(rounds=rounds, say=say)
     server = resolve_database_url()
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")

@@ -22,7 +22,7 @@ from hitl_agent.policy import parse_policy
 POLICY = """
 version: 1
 tools:
-  refund: {effect: write, max_auto_approve_amount: 50}
+  refund: {effect: write, rules: [{id: small, when: amount <= 50, tier: auto_approve}]}
 """
 AT_ONCE = (1, 8, 32)
 

@@ -78,7 +78,7 @@ def test_the_quick_start_stops_at_the_gate_and_goes_on_when_approved(network_log
     assert text(shown["before"]) == "[('F-18', 30)]"
     waiting = text(shown["waiting"])
     assert "call    waive {" in waiting
-    assert "the amount 120 is above the limit of 50" in waiting
+    assert "more than 50 is decided" in waiting
     assert "the parcel was lost" in waiting
     assert "approve edit reject respond" in waiting
     assert "approved by you: the carrier's letter is here" in text(shown["approve"])
