@@ -149,7 +149,7 @@ class Look:
         """Return the category as conditions see it."""
         read = self.text_of("category", self.plan.category)
         told: Any = self.facts.category
-        if told is None:
+        if told is None or (read is None and self.problems["category"] != MISSING):
             return read
         if not isinstance(told, str) or (read is not None and fold(read) != fold(told)):
             self.problems["category"] = f"is told in two ways, {show(told)} and {show(read)}"

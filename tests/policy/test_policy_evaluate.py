@@ -247,6 +247,7 @@ def test_what_a_read_never_asks_for_does_not_gate_it():
         ("category != 'x'", {"category": 5}),
         ("category != 'x'", {"category": "y", "args": {"category": "z"}}),
         ("category != 'x'", {"category": "\ud800"}),
+        ("category != 'x'", {"category": "y", "args": {"category": ["x"]}}),
         ("actor != 'x'", {"actor": None}),
         ("actor != 'x'", {"actor": "\ud800"}),
         ("actor != 'x'", {"actor": 5}),
@@ -319,6 +320,21 @@ def test_decisions_come_in_one_order_and_what_is_hidden_is_on_the_verdict():
     assert found.allowed_decisions == ("approve", "reject")
     assert found.redactions == {"*": ("card",), "support": ("iban",)}
     assert Verdict.from_json(found.to_json()) == found
+
+
+def test_what_several_entries_hide_and_whom_they_ask_adds_up():
+    policy = parse_policy("""
+tools:
+  pay: {effect: write, redact: {"*": [card], hr: [a]}, reviewers: {min: 1, roles: [legal, board]}}
+  "p*": {redact: [iban, card], reviewers: {min: 2, roles: [finance]}}
+  "*": {redact: {hr: [salary]}, reviewers: {min: 1, roles: [audit, legal]}}
+""")
+    found = judge(policy, "pay", {})
+    assert found.redactions == {"*": ("card", "iban"), "hr": ("a", "salary")}
+    assert (found.reviewers.min, found.reviewers.roles) == (
+        2,
+        ("audit", "board", "finance", "legal"),
+    )
 
 
 def test_no_deadline_is_given_where_none_is_set():

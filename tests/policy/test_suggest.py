@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
 
+from hitl_agent.documents.reading import read_data
 from hitl_agent.errors import ConfigurationError
 from hitl_agent.policy import judge, parse_policy
 from hitl_agent.policy.evaluate import Facts
@@ -328,7 +327,7 @@ def test_a_second_thing_that_is_done_never_makes_a_read(first, second):
 
 
 def loaded(text):
-    return YAML(typ="safe").load(io.StringIO(text))
+    return read_data(text, "suggested.yaml")[0]
 
 
 @given(st.lists(TOOLS, max_size=6))
