@@ -375,3 +375,24 @@ def test_a_tool_that_there_is_not_is_remarked_on_if_another_is_near():
     assert [str(one) for one in policy.check_tools(SCHEMAS)] == [
         "p:2:3: warning: no tool is named `payall`, did you mean `pay_all`?"
     ]
+
+
+def test_a_policy_that_no_file_was_read_for_has_nothing_to_point_at():
+    from hitl_agent.policy import Policy
+
+    policy = parse_policy("tools: {pay: {amount: total}}")
+    assert Policy(policy.document, "p", "", policy.digest).check_tools(SCHEMAS) == ()
+
+
+def test_a_plan_knows_whether_its_conditions_look_back():
+    policy = parse_policy("""
+tools:
+  plain: {rules: [{id: a, when: amount > 5, tier: block}]}
+  past: {history: {day: {by: tool, seconds: 5}}}
+  watched: {rules: [{id: a, when: size(context.sources) > 0, tier: block}]}
+""")
+    assert [policy.plan(one).needs_past for one in ("plain", "past", "watched")] == [
+        False,
+        True,
+        True,
+    ]

@@ -145,6 +145,7 @@ def test_what_a_failed_evaluation_says_shows_nothing_unseen():
         ("tool > 5", 6, "`>` does not go with text and a whole number"),
         ("now > '2026'", 5, "`>` does not go with a time and text"),
         ("size(tool) > 5.5", 12, "`>` does not go with a whole number and a fraction; write whole"),
+        ("context.sources > 0", 17, "`>` does not go with a list and a whole number"),
         ("tool == null", 6, "`==` does not go with text and null; it is never null"),
         ("tool in 'a'", 6, "`in` does not go with text and text"),
         ("args[0] == 1", 5, "`[…]` does not go with a mapping and a whole number"),
@@ -181,6 +182,22 @@ def test_a_wrong_condition_is_refused_where_it_is_wrong(text, column, message):
     assert message in caught.value.message
     assert (caught.value.line, caught.value.column) == (1, column)
     assert not re.search("\n|<EOF>|IDENTIFIER|overload|INVALID", caught.value.message)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("history.day.count > 5", "; name the span under `history` of the tool"),
+        (
+            "url.to.host == 'x'",
+            "; declare the argument under `kinds` of the tool: `kinds: {NAME: url}`",
+        ),
+    ],
+)
+def test_what_is_not_declared_is_told_how_to_be(text, message):
+    with pytest.raises(ExpressionError) as caught:
+        environment().condition(text)
+    assert caught.value.message.endswith(message)
 
 
 def test_an_error_in_a_later_line_is_found_there():
@@ -350,6 +367,16 @@ def test_asking_many_at_once_is_asking_one_by_one(texts, values):
         except EvaluationError as error:
             alone.append(str(error))
     assert [one if isinstance(one, bool) else str(one) for one in together] == alone
+
+
+def test_one_condition_that_takes_too_long_leaves_the_others_their_answers():
+    long = "args.n.all(a, args.n.all(b, args.n.all(c, a + b + c >= 0)))"
+    values = {"args": {"n": list(range(200))}, "amount": 6.0}
+    first, second, third = Conditions(ENV.groups(["amount > 5", long, "amount > 7"])).answers(
+        values
+    )
+    assert (first, third) == (True, False)
+    assert str(second) == "it takes too many steps"
 
 
 @pytest.mark.parametrize(
