@@ -15,8 +15,9 @@ from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 
 from hitl_agent.errors import ConfigurationError
+from hitl_agent.graph.assessment import Assessor, Confidence, Objections
 from hitl_agent.graph.executor import ExecutorNode
-from hitl_agent.graph.gate import Confidence, Gate, Objections, argument_schemas
+from hitl_agent.graph.gate import Gate, argument_schemas
 from hitl_agent.graph.human_review import HumanReviewNode
 from hitl_agent.graph.planner import Planner, PlannerNode
 from hitl_agent.graph.risk_classifier import RiskClassifierNode
@@ -90,9 +91,7 @@ def build_graph(
         in_force=PolicyInForce(policy, fits),
         clock=clock,
         call_timeout=call_timeout,
-        confidence=confidence,
-        second_opinion=second_opinion,
-        classifier_timeout=classifier_timeout,
+        assessor=Assessor(confidence, second_opinion, classifier_timeout),
     )
     planning = PlannerNode(planner, gate, max_turns)
     executing = ExecutorNode(gate)

@@ -13,17 +13,16 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
-from hitl_agent.calls import ToolCall, clean_json, clean_text
+from hitl_agent.calls import ToolCall, clean_text
 from hitl_agent.errors import ConfigurationError, InvalidCall
 from hitl_agent.execution import Course, Doubtful, Judge, Judged, course
-from hitl_agent.graph.bounded import bounded
+from hitl_agent.graph.assessment import Assessment, Assessor
 from hitl_agent.graph.state import PlannedCall, task_of
 from hitl_agent.policy import Facts, Past, Policy, Tier, Verdict, judge, refused
 from hitl_agent.policy.in_force import PolicyInForce
 from hitl_agent.policy.measures import Measures, counted_name, measure
 from hitl_agent.policy.plan import Plan
 from hitl_agent.review import ReviewRequest, check_arguments, request_id
-from hitl_agent.risk import Estimate, as_estimate
 from hitl_agent.storage import attempts, judgements
 from hitl_agent.storage.database import Database, shared_database
 
@@ -33,12 +32,6 @@ DATABASE = "__hitl_database"
 GRAPH = "graph_id"
 """Key of `metadata` that names the graph: LangGraph's servers use the same."""
 
-Confidence = Callable[[ToolCall, Sequence[BaseMessage]], Estimate | float | None]
-"""Says how confident the planner is of a call, in [0, 1], or None when it cannot tell."""
-
-Objections = Callable[[ToolCall, Sequence[BaseMessage]], Sequence[str]]
-"""Says what speaks against a call; nothing if nothing does. Any objection stops it."""
-
 ACTOR = "actor"
 """Key of `configurable` that says who the agent acts for."""
 
@@ -46,13 +39,6 @@ _SERVER_ACTOR = "langgraph_auth_user_id"  # what LangGraph's servers say of an a
 
 _SHOWN = 10_000
 """Characters of task and claim that a reviewer is shown."""
-
-
-_TOLD = 2_000
-"""Characters of an objection, or of what went wrong with a classifier."""
-
-_MOST = 20
-"""Objections that are kept; one is enough to stop a call."""
 
 _OURS = ("answered", "blocked", "rejected")
 """Outcomes of calls that were not run: their answers are ours, or a reviewer's."""
@@ -78,23 +64,6 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Assessment:
-    """What the classifier found out about a call before policy was asked.
-
-    Attributes:
-        confidence: calibrated, in [0, 1]; None if it is not known.
-        source: where it comes from: `raw`, `source`, `calibrated`.
-        objections: what a second opinion holds against the call.
-        errors: what went wrong while asking.
-    """
-
-    confidence: float | None = None
-    source: Mapping[str, Any] | None = None
-    objections: tuple[str, ...] = ()
-    errors: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Gate:
     """The one place where a call is judged.
 
@@ -103,18 +72,14 @@ class Gate:
         in_force: what may run by itself.
         clock: returns the time, with its zone.
         call_timeout: after this a call that was started counts as in doubt.
-        confidence: asked of every call, or None.
-        second_opinion: asked of every call, or None.
-        classifier_timeout: what takes longer to answer has failed.
+        assessor: asked of every call before policy is.
     """
 
     tools: Sequence[BaseTool]
     in_force: PolicyInForce
     clock: Callable[[], datetime]
     call_timeout: timedelta
-    confidence: Confidence | None = None
-    second_opinion: Objections | None = None
-    classifier_timeout: timedelta = timedelta(seconds=30)
+    assessor: Assessor = field(default_factory=Assessor)
     _kept: set[tuple[str, str]] = field(default_factory=set)
 
     @property
@@ -164,7 +129,7 @@ class Gate:
         # a new call is judged without a look whether it was before, which the write tells as well;
         # an estimator may be slow, and is asked only when its answer counts
         courses: list[Course] = [Judge(one.call, 1) for one in planned]
-        if self.confidence or self.second_opinion:
+        if self.assessor.asks:
             courses = self.courses(turn.database, turn.thread_id, planned)
         while any(isinstance(step, Judge | Doubtful) for step in courses):
             known: dict[str, Judged] = {}
@@ -208,7 +173,7 @@ class Gate:
         self._keep(turn.database, policy)
         call = step.call
         found = self._refused(policy, planned, step)
-        assessment = Assessment() if found else self._assess(step, turn)
+        assessment = Assessment() if found else self.assessor.assess(call, turn.messages)
         plan = policy.plan(call.tool)
         measures = Measures() if found else measure(plan, call.args)
         keys = {} if found else _keys(plan, call, turn, measures)
@@ -318,35 +283,6 @@ class Gate:
             return replace(verdict, redactions=redactions)
         return None
 
-    def _assess(self, step: Judge, turn: Turn) -> Assessment:
-        """Ask estimator and second opinion; what goes wrong with them puts the call to a person."""
-        call, errors = step.call, list[str]()
-        estimate: Estimate | None = None
-        try:
-            estimate = self._estimate(call, turn.messages)
-        except Exception as error:  # noqa: BLE001  fails closed: the error is on the verdict
-            errors.append(f"the confidence estimator failed: {_why(error)}")
-        objections: tuple[str, ...] = ()
-        if self.second_opinion and not step.errors:
-            try:
-                objections = _texts(self._ask(self.second_opinion, call, turn.messages))
-            except Exception as error:  # noqa: BLE001  fails closed: the error is on the verdict
-                errors.append(f"the second opinion failed: {_why(error)}")
-        return Assessment(
-            estimate.value if estimate else None,
-            estimate.to_json() if estimate else None,
-            objections,
-            tuple(errors),
-        )
-
-    def _ask(self, who: Callable[..., Any], *args: Any) -> Any:
-        return bounded(who, self.classifier_timeout.total_seconds(), *args)
-
-    def _estimate(self, call: ToolCall, messages: Sequence[BaseMessage]) -> Estimate | None:
-        if self.confidence is None:
-            return None
-        return as_estimate(self._ask(self.confidence, call, messages), "given")
-
     def _doubt(self, turn: Turn, step: Doubtful) -> None:
         attempts.end(
             turn.database,
@@ -387,16 +323,6 @@ def _keys(plan: Plan, call: ToolCall, turn: Turn, measures: Measures) -> dict[st
     """Return by what, and by which of it, each span of the past is counted, where that is known."""
     own = {"tool": call.tool, "actor": turn.actor, "counterparty": measures.counterparty}
     return {name: (span.by, key) for name, span in plan.spans.items() if (key := own[span.by])}
-
-
-def _texts(answer: object) -> tuple[str, ...]:
-    if not isinstance(answer, list | tuple) or not all(isinstance(one, str) for one in answer):
-        raise TypeError(f"it answered with a `{type(answer).__name__}`, no list of objections")
-    return tuple(one[:_TOLD] for one in answer[:_MOST])
-
-
-def _why(error: Exception) -> str:
-    return f"{type(error).__name__}: {clean_json(error)}"[:_TOLD]
 
 
 def _heard(messages: Sequence[BaseMessage]) -> Iterator[str]:
