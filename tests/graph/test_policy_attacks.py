@@ -8,6 +8,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -334,12 +335,17 @@ tools:
         assert len(agent.done) == 2
 
     @pytest.mark.parametrize(
-        "text", ["\x00", "a\x00b", "\ud800", "é" * 200_000, "".join(map(chr, range(33, 9000)))]
+        ("who", "text"),
+        [
+            *product(
+                ("actor", "counterparty"),
+                ("\x00", "a\x00b", "é" * 200_000, "".join(map(chr, range(33, 9000)))),
+            ),
+            # not as an actor: LangGraph keeps what is configurable, and no checkpoint can hold it
+            ("counterparty", "\ud800"),
+        ],
     )
-    @pytest.mark.parametrize("who", ["actor", "counterparty"])
     def test_hostile_names_stop_no_run(self, runtime: Runtime, text: str, who: str) -> None:
-        if (who, text) == ("actor", "\ud800"):
-            pytest.skip("no checkpoint can hold it: LangGraph keeps what is configurable")
         policy = """
 tools:
   pay:
