@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hitl_agent.cli import db, decide, output, policy, review, run, threads
+from hitl_agent.cli import db, decide, doctor, outages, output, policy, review, run, threads
 from hitl_agent.cli.group import HitlGroup
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ def _options(
     ] = False,
 ) -> None:
     """Take the options that stand before the command."""
+    outages.tell()
 
 
 app.command("run")(run.run)
@@ -49,8 +50,10 @@ app.command("show")(threads.show)
 for decision in (decide.approve, decide.reject, decide.edit, decide.respond):
     app.command()(decision)
 app.command("resume")(run.resume)
+app.command("recover")(run.recover)
 app.command("review")(review.review)
 app.command("history")(threads.history)
 app.command("graph")(threads.graph)
 app.add_typer(policy.app, name="policy")
+app.command("doctor")(doctor.doctor)
 app.add_typer(db.app, name="db")

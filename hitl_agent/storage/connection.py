@@ -11,10 +11,18 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import PoolTimeout
 
-from hitl_agent.errors import ConfigurationError, DatabaseNotReady, DatabaseUnavailable
+from hitl_agent.errors import (
+    ConfigurationError,
+    DatabaseNotReady,
+    DatabaseUnavailable,
+    LeaseLost,
+)
 
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a server that does not answer."""
+
+_LEASE_LOST = "HL002"
+"""What the database's own triggers say to a writer whose lease is no longer the newest."""
 
 
 def connection_options() -> dict[str, Any]:
@@ -22,6 +30,11 @@ def connection_options() -> dict[str, Any]:
     return {
         "autocommit": True,
         "connect_timeout": CONNECT_TIMEOUT,
+        # a server whose machine is gone sends no farewell
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+        "tcp_user_timeout": 20_000,
         "prepare_threshold": 0,
         "row_factory": dict_row,
     }
@@ -66,7 +79,22 @@ def translated() -> Iterator[None]:
         raise DatabaseNotReady(
             "the database is not migrated", hint="run `hitl db migrate`"
         ) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseNotReady(
+            f"the role lacks a right: {_first_line(error)}",
+            hint="`hitl doctor` says which to grant",
+        ) from error
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise DatabaseUnavailable(
+            "the database can only be read, as a standby can",
+            hint="name the primary in HITL_DATABASE_URL; nothing is lost, run the command again",
+        ) from error
     except (psycopg.OperationalError, PoolTimeout) as error:
+        if getattr(error, "sqlstate", None) == _LEASE_LOST:
+            raise LeaseLost(
+                "another worker has taken over the thread",
+                hint="nothing was written; the other worker continues the thread",
+            ) from error
         raise DatabaseUnavailable(
             f"the database does not answer: {_first_line(error)}",
             hint="start it, or correct HITL_DATABASE_URL; nothing is lost, run the command again",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.rows import DictRow
@@ -17,9 +17,22 @@ from hitl_agent.errors import DatabaseNotReady
 from hitl_agent.storage.connection import CONNECT_TIMEOUT, connect, connection_options, translated
 from hitl_agent.storage.location import is_embedded, resolve_database_url
 from hitl_agent.storage.migrate import migrate, require_migrated
+from hitl_agent.storage.patience import Patience
 from hitl_agent.storage.queries import queries
 
-_POOL_SIZE = 10
+T = TypeVar("T")
+
+POOL_SIZE = 10
+"""Connections of one process, at most."""
+
+ISOLATION = "read committed"
+"""What our transactions begin as."""
+
+_LONGEST_LIMIT = 24 * 3600.0
+"""Seconds: the longest that a server is told; it counts milliseconds in 31 bits."""
+
+_RECONNECT = 0.5
+"""Seconds between two tries of the pool to connect, while somebody waits for a connection."""
 
 
 class Database:
@@ -28,20 +41,33 @@ class Database:
     Connections commit statement by statement: every change that must be whole is one statement.
     Only what is read and written under `locked` is one transaction.
 
+    A connection that is lost is waited for, see `patiently`.
+
     Args:
         url: a `postgresql://` URL.
+        patience: how long a lost database is waited for; a minute unless given.
+
+    Attributes:
+        reached: called before and after each exchange with the database, with a name such as
+            `before attempts.start`. Does nothing, except where a test stops the process.
     """
 
-    def __init__(self, url: str) -> None:
+    reached: Callable[[str], None]
+
+    def __init__(self, url: str, *, patience: Patience | None = None) -> None:
         self.url = url
+        self.reached = _nothing
+        self._patience = patience or Patience()
         self.pool: ConnectionPool[psycopg.Connection[DictRow]] = ConnectionPool(
             url,
             min_size=1,
-            max_size=_POOL_SIZE,
+            max_size=POOL_SIZE,
             open=False,
             timeout=CONNECT_TIMEOUT,
             kwargs=connection_options(),
             configure=_configure,
+            reconnect_timeout=_RECONNECT,
+            reconnect_failed=_reconnect,
             name="hitl",
         )
         self._locked: ContextVar[psycopg.Connection[DictRow] | None] = ContextVar(
@@ -53,10 +79,12 @@ class Database:
 
         Raises:
             DatabaseUnavailable: no connection.
-            DatabaseNotReady: the server is too old or the schema is not this program's.
+            DatabaseNotReady: the server is too old, the schema is not this program's, or a pooler
+                stands before transactions that are not read committed.
         """
         with connect(self.url) as connection:
             require_migrated(connection)
+            _configure(connection)
         self.pool.open()
 
     def close(self) -> None:
@@ -86,31 +114,108 @@ class Database:
         with self.connection() as connection, connection.transaction():
             for key in sorted(set(keys)):  # in one order everywhere, so that nobody waits in a ring
                 connection.execute(queries("schema")["lock_key"], {"key": key})
-            token = self._locked.set(connection)
-            try:
+            with self.on(connection):
                 yield
-            finally:
-                self._locked.reset(token)
+
+    @contextmanager
+    def transaction(self, *, limit: float) -> Iterator[psycopg.Connection[DictRow]]:
+        """Lend a connection in one transaction, which the server ends when it takes too long.
+
+        Args:
+            limit: seconds for a statement, and between two of them.
+        """
+        milliseconds = str(max(1, int(min(limit, _LONGEST_LIMIT) * 1000)))
+        with self.connection() as connection, connection.transaction():
+            connection.execute(queries("schema")["limit"], {"limit": milliseconds})
+            yield connection
+
+    @contextmanager
+    def on(self, connection: psycopg.Connection[DictRow]) -> Iterator[None]:
+        """Let what is asked of this database inside belong to a connection's transaction."""
+        token = self._locked.set(connection)
+        try:
+            yield
+        finally:
+            self._locked.reset(token)
+
+    def patiently(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns; while the database is away, wait and do it again.
+
+        When a connection breaks, nobody knows whether its last statement was committed, so `work`
+        may be done again after it was done: it must be an upsert, a guarded statement, or read
+        only. A guarded statement that then answers "nothing to change" may have been the one that
+        changed it, so a caller reads again and never assumes.
+
+        Under `locked` nothing is done again: half a transaction cannot be sent twice. Whoever
+        wants that waited out puts `patiently` around the whole block.
+
+        Raises:
+            DatabaseUnavailable: it stayed away for as long as it is waited for.
+            LeaseLost: another worker has taken over the thread.
+        """
+        with translated():
+            if self._locked.get() is not None:
+                return work()
+            return self._patience.wait_out(work, self.pool.drain)
 
     def rows(self, room: str, name: str, /, **params: Any) -> list[DictRow]:
-        """Run a named query and return its rows."""
-        with self.connection() as connection:
-            return connection.execute(queries(room)[name], _adapted(params)).fetchall()
+        """Run a named query and return its rows; see `patiently`."""
+        return self.patiently(lambda: self._sent(room, name, params).fetchall())
 
     def run(self, room: str, name: str, /, **params: Any) -> None:
-        """Run a named statement that returns no rows."""
+        """Run a named statement that returns no rows; see `patiently`."""
+        self.patiently(lambda: self._sent(room, name, params))
+
+    def _sent(self, room: str, name: str, params: Mapping[str, Any]) -> psycopg.Cursor[DictRow]:
         with self.connection() as connection:
-            connection.execute(queries(room)[name], _adapted(params))
+            self.reached(f"before {room}.{name}")
+            cursor = connection.execute(queries(room)[name], _adapted(params))
+            self.reached(f"after {room}.{name}")
+        return cursor
 
     def wrote(self, room: str, name: str, /, **params: Any) -> bool:
-        """Run a guarded statement and return whether it found what it was to change."""
+        """Run a guarded statement and return whether it found what it was to change.
+
+        False may also mean that this very statement changed it and the answer was lost; see
+        `patiently`.
+        """
         return bool(self.rows(room, name, **params)[0]["written"])
 
 
+def _nothing(_point: str) -> None:
+    pass
+
+
+def _reconnect(pool: ConnectionPool[psycopg.Connection[DictRow]]) -> None:
+    # the pool itself would try less and less often, and never again for those who wait already
+    if pool.get_stats().get("requests_waiting"):
+        pool.check()
+
+
 def _configure(connection: psycopg.Connection[DictRow]) -> None:
-    # a server may have another default, under which what is read after waiting for a lock is what
-    # was there before, and who comes second to a row fails
-    connection.execute("SET default_transaction_isolation = 'read committed'")
+    """Make a new connection fit to work with, also behind a pooler.
+
+    A pooler that shares servers by transaction, as pgbouncer can, hands every transaction to
+    another one: a statement that was prepared is not there, and what `SET` changed is changed for
+    a stranger. It is known by giving itself out for another process than the one that answers.
+
+    Raises:
+        DatabaseNotReady: a pooler, and transactions there do not begin as read committed.
+    """
+    row = connection.execute(queries("schema")["session"], prepare=False).fetchone() or {}
+    pooled = row["pid"] != connection.info.backend_pid
+    if pooled:
+        connection.prepare_threshold = None
+    if row["isolation"] == ISOLATION:
+        return
+    # under any other, what is read after waiting for a lock is what was there before, and who
+    # comes second to a row fails
+    if pooled:
+        raise DatabaseNotReady(
+            f"behind the pooler, transactions begin as {row['isolation']}",
+            hint=f"ALTER ROLE {row['role']} SET default_transaction_isolation = '{ISOLATION}'",
+        )
+    connection.execute(queries("schema")["isolation"], prepare=False)
 
 
 _lock = threading.Lock()

@@ -18,5 +18,21 @@ CREATE TABLE IF NOT EXISTS hitl.migration (
 -- applied_one: note a migration as applied
 INSERT INTO hitl.migration (version, name) VALUES (%(version)s, %(name)s);
 
--- lock_key: until the end of the transaction
-SELECT pg_advisory_xact_lock(hashtextextended('hitl ' || %(key)s, 0));
+-- lock_key: until the end of the transaction, which the server ends if its client is frozen in it
+SELECT
+    pg_advisory_xact_lock(hashtextextended('hitl ' || %(key)s, 0)),
+    set_config('idle_in_transaction_session_timeout', '30s', true);
+
+-- session: which process answers, and what its transactions begin as
+SELECT
+    pg_backend_pid() AS pid,
+    current_setting('default_transaction_isolation') AS isolation,
+    quote_ident(current_user) AS role;
+
+-- isolation: until the connection ends; only where no pooler would hand it on
+SET default_transaction_isolation = 'read committed';
+
+-- limit: how long a statement of this transaction may take, and the client between two of them
+SELECT
+    set_config('statement_timeout', %(limit)s, true),
+    set_config('idle_in_transaction_session_timeout', %(limit)s, true);
