@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, TASKS
 from langgraph.types import Interrupt
 
 from hitl_agent.errors import UnknownThread
 from hitl_agent.review import ReviewRequest
 from hitl_agent.storage.checkpoints import Checkpointer
 from hitl_agent.storage.connection import translated
+from hitl_agent.storage.strict_saver import MESSAGES
 
 Status = Literal["running", "waiting", "done", "failed"]
 
@@ -51,17 +53,22 @@ class Thread:
 def read_thread(checkpointer: Checkpointer, thread_id: str) -> Thread:
     """Read a thread.
 
+    Of its graph's own channels nothing is read: whoever looks needs neither their types nor trust
+    in them.
+
     Raises:
+        CheckpointRefused: the conversation or what waits is not what may stand there.
         UnknownThread: there is no checkpoint of it.
     """
     with translated():
-        found = checkpointer.get_tuple({"configurable": {"thread_id": thread_id}})
+        looking = checkpointer.reading(MESSAGES, TASKS, INTERRUPT, ERROR)
+        found = looking.get_tuple({"configurable": {"thread_id": thread_id}})
     if found is None:
         raise UnknownThread(
             f"there is no thread `{thread_id}`", hint="see the threads with `hitl list`"
         )
     values = found.checkpoint["channel_values"]
-    messages = values.get("messages") or []
+    messages = values.get(MESSAGES) or []
     interrupts, error = _pending(found)
     metadata: dict[str, Any] = dict(found.metadata)
     return Thread(
@@ -98,9 +105,9 @@ def _pending(found: CheckpointTuple) -> tuple[list[Interrupt], str | None]:
     ended: set[str] = set()
     error: str | None = None
     for task_id, channel, value in found.pending_writes or []:
-        if channel == "__interrupt__":
+        if channel == INTERRUPT:
             interrupts[task_id] = list(value)
-        elif channel == "__error__":
+        elif channel == ERROR:
             error = str(value)
         elif channel != "__resume__" and task_id != _NULL_TASK:
             ended.add(task_id)
@@ -119,7 +126,7 @@ def _status(
     LangGraph keeps what runs next in channels: the input in `__start__`, edges in `branch:to:…`,
     `Send`s in `__pregel_tasks`. A thread without them is finished.
     """
-    unfinished = bool(values.get("__pregel_tasks")) or any(
+    unfinished = bool(values.get(TASKS)) or any(
         name == "__start__" or name.startswith("branch:to:") for name in values
     )
     if unfinished:

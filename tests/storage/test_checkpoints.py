@@ -11,8 +11,10 @@ import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.graph import START, StateGraph
+from langgraph.types import Interrupt
 
 from hitl_agent import Runtime
+from hitl_agent.errors import CheckpointRefused
 from hitl_agent.storage.checkpoints import Checkpointer
 from hitl_agent.storage.database import Database
 from hitl_agent.storage.gathered import Gathered
@@ -43,7 +45,8 @@ def test_a_crafted_row_runs_no_code_whatever_the_environment_says(
     monkeypatch.setenv("LANGGRAPH_STRICT_MSGPACK", strict)
     payload = ormsgpack.packb((__name__, "evil", "run me"))
     crafted = ormsgpack.packb(ormsgpack.Ext(0, payload))
-    Checkpointer(database).serde.loads_typed(("msgpack", crafted))
+    with pytest.raises(CheckpointRefused, match="a type that is not allowed"):
+        Checkpointer(database).serde.loads_typed(("msgpack", crafted))
     assert CALLED == []
 
 
@@ -108,8 +111,9 @@ def rows_of(database: Database, saver: Any) -> list[Any]:
     task = "00000000-0000-0000-0000-0000000000aa"
     saver.put_writes(written, [("seen", [2]), ("other", None), ("x", b"")], task, "~a")
     saver.put_writes(written, [("seen", [3])], task, "~a")
-    saver.put_writes(written, [("__interrupt__", ["first"])], task)
-    saver.put_writes(written, [("__interrupt__", ["again"]), ("__resume__", [1])], task)
+    first, again = Interrupt("first", id="1"), Interrupt("again", id="1")
+    saver.put_writes(written, [("__interrupt__", [first])], task)
+    saver.put_writes(written, [("__interrupt__", [again]), ("__resume__", [1])], task)
     saver.put_writes(written, [("__resume__", [2]), ("__resume__", [3])], task)
     saver.put_writes(written, [], task)
     found: list[Any] = []
@@ -135,20 +139,28 @@ def test_statements_that_could_see_each_other_are_not_joined() -> None:
     insert = "INSERT INTO a (x) VALUES (%s) ON CONFLICT DO NOTHING"
     gathered = Gathered()
     gathered.execute(insert, [1])
-    assert gathered.as_one() == (insert.encode(), [1])
+    fenced = b"SELECT set_config('hitl.token', %s, true)"
+    assert gathered.as_one("7") == (
+        b"WITH part_0 AS (" + insert.encode() + b") " + fenced,
+        [1, "7"],
+    )
     gathered.execute(insert, [2])
-    assert gathered.as_one() is None
-    assert list(gathered.one_by_one()) == [(insert.encode(), [1]), (insert.encode(), [2])]
+    assert gathered.as_one("7") is None
+    assert list(gathered.one_by_one("7")) == [
+        (fenced, ["7"]),
+        (insert.encode(), [1]),
+        (insert.encode(), [2]),
+    ]
     replacing = Gathered()
     replacing.executemany(
         "INSERT INTO a (x) VALUES (%s) ON CONFLICT (x) DO UPDATE SET y = 1", [[1], [1]]
     )
-    assert replacing.as_one() is None
-    assert Gathered().as_one() is None
+    assert replacing.as_one("") is None
+    assert Gathered().as_one("") is None
     many = Gathered()
     many.executemany(insert, [[number] for number in range(201)])
-    assert many.as_one() is None
-    assert len(list(many.one_by_one())) == 201
+    assert many.as_one("") is None
+    assert len(list(many.one_by_one(""))) == 202
 
 
 def test_a_step_of_very_many_writes_is_kept_whole(database: Database) -> None:
