@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hitl_agent.cli import output
-from hitl_agent.cli.ask import edited
+from hitl_agent.cli.ask import edited, require_read
 from hitl_agent.cli.options import (
     AsOption,
     CallOption,
@@ -20,7 +20,7 @@ from hitl_agent.cli.options import (
     reviewer_name,
     use_database,
 )
-from hitl_agent.errors import StaleDecision, UnknownThread
+from hitl_agent.errors import DecisionError, UnknownThread
 from hitl_agent.review.decision import Approve, Decision, Edit, Reject, Respond
 
 if TYPE_CHECKING:
@@ -33,6 +33,14 @@ Answer = Callable[["ReviewRequest"], Decision]
 def approve(
     thread_id: ThreadArgument,
     call: CallOption = None,
+    digest: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--digest",
+            metavar="DIGEST",
+            help="Approve only what has this digest, or one that begins so; long calls need it.",
+        ),
+    ] = None,
     reason: ReasonOption = "",
     reviewer: AsOption = None,
     json_: JsonOption = False,
@@ -40,10 +48,17 @@ def approve(
 ) -> None:
     """Approve a call, or all that wait in the thread, and resume it.
 
+    A call of more than a page takes --digest, with what stands below it in `hitl show`.
+
     Example: hitl approve 7f3c --reason "checked with the customer"
     """
+
+    def answer(request: ReviewRequest) -> Approve:
+        require_read(request, digest or [])
+        return Approve(reason)
+
     asked = (thread_id, call, True)
-    _decide(asked, lambda _: Approve(reason), reviewer, json_=json_, database_url=database_url)
+    _decide(asked, answer, reviewer, json_=json_, database_url=database_url)
 
 
 def reject(
@@ -145,23 +160,26 @@ def _decide(
             decided = [(one, answer(one)) for one in requests(runtime, *asked)]
             for one, decision in decided:
                 check(one, decision)
-            late: list[StaleDecision] = []
+            refused: list[DecisionError] = []
+            closed: list[ReviewRequest] = []
             for one, decision in decided:
                 try:
-                    record(runtime, one, decision, who, json_=json_)
-                except StaleDecision as error:
-                    late.append(error)
-            if len(late) == len(decided):
-                raise late[0]
-            if not any(one.gates for one, _ in decided):  # they ran: there is nothing to resume
-                if late:
-                    raise late[0]
+                    if record(runtime, one, decision, who, json_=json_).decision:
+                        closed.append(one)
+                except DecisionError as error:
+                    refused.append(error)
+            if len(refused) == len(decided):
+                raise refused[0]
+            if not any(one.gates for one in closed):  # they ran, or more votes are wanted
+                if refused:
+                    raise refused[0]
                 if json_:
                     output.print_json(_stands(runtime, thread_id))
-                raise typer.Exit(output.DONE)
+                open_ = len(closed) < len(decided)
+                raise typer.Exit(output.WAITING if open_ else output.DONE)
             report.thread_id = thread_id
             view = resume(runtime, thread_id, json_=json_)
             report.thread_id = None
-            if late:
-                raise late[0]
+            if refused:
+                raise refused[0]
             conclude(view, json_=json_)

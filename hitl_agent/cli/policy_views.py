@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,6 +138,8 @@ def print_verdict(
         who = f"{verdict.reviewers.min}"
         if verdict.reviewers.roles:
             who += f", among them {', '.join(verdict.reviewers.roles)}"
+        if verdict.reviewers.reject == "majority":
+            who += "; a majority rejects"
         print_field("reviewers", who)
     if verdict.tier in (Tier.HARD_GATE, Tier.SOFT_REVIEW):
         due = verdict.sla_seconds
@@ -239,4 +240,4 @@ def _turned(one: Change) -> str:
 
 
 def _value(value: Any) -> str:
-    return output.json_text(json.dumps(value, ensure_ascii=False), limit=200)
+    return output.short_args(value, limit=200)

@@ -9,7 +9,7 @@ import typer
 from hitl_agent.cli import output
 from hitl_agent.cli.drive import drive, graph_of
 from hitl_agent.errors import ConfigurationError, HitlError, InvalidDecision, NothingWaiting
-from hitl_agent.review import Decision, ReviewRequest
+from hitl_agent.review import Decision, Outcome, ReviewRequest
 from hitl_agent.review.decision import MAX_MESSAGE
 from hitl_agent.review.rendering import command
 from hitl_agent.runtime import Runtime, ThreadView
@@ -59,16 +59,18 @@ def check(request: ReviewRequest, decision: Decision) -> None:
 
 def record(
     runtime: Runtime, request: ReviewRequest, decision: Decision, reviewer: str, *, json_: bool
-) -> None:
-    """Record a decision and say so.
+) -> Outcome:
+    """Record a vote, say so, and return what the votes come to.
 
     Raises:
         DecisionError: it came too late, or does not fit; nothing is stored.
     """
-    runtime.decide(request, decision, reviewer=reviewer, channel="cli")
+    outcome = runtime.decide(request, decision, reviewer=reviewer, channel="cli")
     if not json_:
         what = f"{output.safe(request.call.tool)} ({output.safe(request.call.call_id)})"
-        output.line(f"{_PAST[decision.type]:<12} {what}", style="bold")
+        more = f", {output.safe(outcome.progress)}" if outcome.decision is None else ""
+        output.line(f"{_PAST[decision.type]:<12} {what}{more}", style="bold")
+    return outcome
 
 
 def resume(runtime: Runtime, thread_id: str, *, json_: bool) -> ThreadView:

@@ -8,11 +8,15 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Interrupt, interrupt
 
 from hitl_agent.errors import InvalidDecision, StaleDecision
-from hitl_agent.graph.gate import Gate, thread_of
+from hitl_agent.graph.gate import SERVER_USER, Gate, thread_of
 from hitl_agent.graph.state import ReviewTask
 from hitl_agent.review import ReviewRequest, read_answer
 from hitl_agent.storage import reviews
+from hitl_agent.storage.checkpoints import lease_of
 from hitl_agent.storage.database import Database
+
+REVIEWER = "reviewer"
+"""Key of `configurable` by which the app says who gives the answer of a resume."""
 
 
 class HumanReviewNode:
@@ -32,26 +36,40 @@ class HumanReviewNode:
         """Put the question about one call and record the answer, unless it is decided already."""
         database = self._gate.database(config)
         interrupt_id = Interrupt.from_ns(None, config["configurable"]["checkpoint_ns"]).id
-        request = reviews.put(database, thread_of(config), state["call_id"], interrupt_id)
+        request = reviews.put(
+            database, thread_of(config), state["call_id"], interrupt_id, lease=lease_of(config)
+        )
         if request is not None:
-            self._take(database, request, interrupt(request.payload()))
+            answer = interrupt(request.payload())
+            self._take(database, request, answer, _reviewer(config))
         return {}
 
-    def _take(self, database: Database, request: ReviewRequest, answer: Any) -> None:
+    def _take(
+        self, database: Database, request: ReviewRequest, answer: Any, reviewer: str | None
+    ) -> None:
         """Record what came with the resume, unless a decision is recorded already.
 
-        An answer that is not understood is noted, and the question is put again: raising here
-        would keep the bad answer in the checkpoint and wedge the thread.
+        An answer that is not understood, or does not count, is noted, and the question is put
+        again: raising here would keep the bad answer in the checkpoint and wedge the thread.
         """
         now = self._gate.clock()
         try:
             decision = read_answer(_for(request, answer), tool=request.call.tool)
             decision = request.checked(decision)
-            reviews.decide(database, request, decision, reviewer=None, channel="resume", now=now)
+            reviews.decide(
+                database, request, decision, reviewer=reviewer, channel="resume", now=now
+            )
         except StaleDecision:
             return
         except InvalidDecision as error:
             reviews.refuse_answer(database, request, str(error), now=now)
+
+
+def _reviewer(config: RunnableConfig) -> str | None:
+    """Return who answers; a server that knows its users is believed before anybody else."""
+    named = config.get("configurable", {})
+    given = named.get(SERVER_USER) or named.get(REVIEWER)
+    return str(given) if given else None
 
 
 def _for(request: ReviewRequest, answer: Any) -> Any:

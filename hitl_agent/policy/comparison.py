@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from hitl_agent.policy.changes import (
 )
 from hitl_agent.policy.document import is_exact, matches
 from hitl_agent.policy.escalation import AUTO_LIMIT, SECOND_LIMIT
+from hitl_agent.policy.people import person
 from hitl_agent.policy.plan import fold
 from hitl_agent.policy.testing import position
 from hitl_agent.policy.tool_changes import ToolChanges
@@ -83,6 +84,7 @@ def _differences(old: PolicyDocument, new: PolicyDocument) -> Iterator[Found]:
     yield from values("feedback_pipeline", ("feedback_pipeline",), *pipelines, {})
     logs = ({"audit_log": old.audit_log}, {"audit_log": new.audit_log})
     yield from values("", (), *logs, {})
+    yield from _people(old.reviewers, new.reviewers)
     yield from _escalations(old, new)
     for pattern in dict.fromkeys((*old.tools, *new.tools)):
         yield from ToolChanges(old, new, pattern).differences()
@@ -103,6 +105,32 @@ def _unless(item: str, others: Iterable[str], direction: Direction) -> Direction
     """Return the direction, unless what others say holds for the same tool anyway."""
     covered = is_exact(item) and any(matches(one, item) for one in others)
     return CHANGED if covered else direction
+
+
+def _people(
+    old: Mapping[str, tuple[str, ...]], new: Mapping[str, tuple[str, ...]]
+) -> Iterator[Found]:
+    """Yield who may decide now and could not, or could and may not, and roles likewise."""
+    if bool(old) != bool(new):  # without names everybody counts
+        was, now = (_listed(one) if one else None for one in (old, new))
+        yield Found("reviewers", ("reviewers",), was, now, STRICTER if new else LOOSER)
+        return
+    before = {person(name): (name, roles) for name, roles in old.items()}
+    after = {person(name): (name, roles) for name, roles in new.items()}
+    for who in dict.fromkeys((*before, *after)):
+        if who not in before:
+            name = after[who][0]
+            yield Found("reviewers", ("reviewers", name), None, name, LOOSER)
+        elif who not in after:
+            yield Found("reviewers", ("reviewers",), before[who][0], None, STRICTER)
+        else:
+            name = after[who][0]
+            at: Path = ("reviewers", name)
+            yield from named(f"reviewers.{who}", at, before[who][1], after[who][1], LOOSER)
+
+
+def _listed(people: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    return {name: list(roles) for name, roles in people.items()}
 
 
 def _escalations(old: PolicyDocument, new: PolicyDocument) -> Iterator[Found]:

@@ -19,7 +19,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hitl_agent.documents import Complaint, DocumentModel, show
 from hitl_agent.policy.escalation import EscalationPolicy, FeedbackPipeline, ReviewSettings
-from hitl_agent.policy.model import Fraction, PolicyModel, Seconds
+from hitl_agent.policy.model import Fraction, Label, PolicyModel, Seconds
+from hitl_agent.policy.people import person
 from hitl_agent.policy.tool_entry import Reason, Text, ToolEntry
 
 if TYPE_CHECKING:
@@ -45,7 +46,26 @@ def _version(number: int) -> int:
     return number
 
 
+def _people(named: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    if not named:
+        raise ValueError("`reviewers` names nobody; name people, or take the key out")
+    seen: dict[str, str] = {}
+    for name, roles in named.items():
+        who = person(name)
+        if not who:
+            raise Complaint(f"{show(name)} names nobody; write a name", name, at_key=True)
+        if (other := seen.setdefault(who, name)) != name:
+            message = f"{show(name)} is the same person as {show(other)}; keep one"
+            raise Complaint(message, name, at_key=True)
+        for index, role in enumerate(roles):
+            if role in roles[:index]:
+                raise Complaint(f"{show(role)} is listed twice; keep one", name, index)
+    return named
+
+
 ToolPattern: TypeAlias = Annotated[str, AfterValidator(_pattern)]
+Roles: TypeAlias = Annotated[tuple[Label, ...], Field(strict=False)]
+People: TypeAlias = Annotated[dict[Label, Roles], AfterValidator(_people)]
 
 
 class Defaults(DocumentModel):
@@ -125,6 +145,7 @@ class PolicyDocument(DocumentModel):
         audit_log: read and not used: the record is in the database.
         always_gate: tools of which a person decides every call.
         never_run: tools that never run.
+        reviewers: people and their roles; with it only they decide. Empty: anybody with a name.
         defaults: what holds for every tool that says nothing else.
         tools: what holds for one tool, or for all that match a pattern.
         tests: calls, and what is expected of them.
@@ -137,6 +158,7 @@ class PolicyDocument(DocumentModel):
     audit_log: bool | str | None = None
     always_gate: tuple[ToolPattern, ...] = Field(default=(), strict=False)
     never_run: tuple[ToolPattern, ...] = Field(default=(), strict=False)
+    reviewers: People = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     tools: dict[ToolPattern, ToolEntry] = Field(default_factory=dict)
     tests: tuple[PolicyTest, ...] = Field(default=(), strict=False)

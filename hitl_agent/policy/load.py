@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hitl_agent.calls import MAX_NAME, digest
 from hitl_agent.documents import load_document, read_text
 from hitl_agent.policy.check import check
+from hitl_agent.policy.check_people import check_people
 from hitl_agent.policy.check_tools import check_arguments
 from hitl_agent.policy.document import PolicyDocument
 from hitl_agent.policy.plan import Plan, plan
@@ -91,5 +92,6 @@ def parse_policy(text: str, *, file: str = "policies.yaml") -> Policy:
         DocumentError: it is no policy; with the place of what is wrong.
     """
     document = load_document(text, file=file, model=PolicyDocument)
-    remarks = tuple(check(document, text))
-    return Policy(document.value, file, text, digest(document.data), remarks, document)
+    remarks = [*check(document, text), *check_people(document)]
+    remarks.sort(key=lambda one: (one.line, one.column))
+    return Policy(document.value, file, text, digest(document.data), tuple(remarks), document)

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hitl_agent.documents import show
 from hitl_agent.policy.conditions import (
@@ -269,7 +269,7 @@ def _rule(pattern: str, rule: Rule, condition: Expression) -> PlannedRule:
         condition,
         RuleHit(rule.id, Tier(rule.tier), reason),
         rule.permits,
-        Reviewers(asked.min, asked.roles) if asked else Reviewers(),
+        Reviewers(asked.min, asked.roles, asked.reject) if asked else Reviewers(),
     )
 
 
@@ -297,17 +297,28 @@ def fold(name: str) -> str:
 
 
 def combined(wanted: Iterable[Reviewers]) -> Reviewers:
-    """Return who satisfies each of several demands: the most people, and every role."""
-    least, roles = 0, set[str]()
+    """Return who satisfies each of several demands: the most people, and every role.
+
+    One rejection decides, unless all that say something of it want a majority.
+    """
+    least, roles, said = 0, set[str](), set[str | None]()
     for one in wanted:
         least = max(least, one.min)
         roles.update(one.roles)
-    return Reviewers(least, tuple(sorted(roles)))
+        said.add(one.reject)
+    reject = next((each for each in _STRICTEST_FIRST if each in said), None)
+    return Reviewers(least, tuple(sorted(roles)), reject)
+
+
+_STRICTEST_FIRST: tuple[Literal["one", "majority"], ...] = ("one", "majority")
+"""How many rejections decide."""
 
 
 def _wanted(found: list[tuple[str, ToolEntry]], least: int) -> Reviewers:
     told = [entry.reviewers for _, entry in found if entry.reviewers]
-    return combined([Reviewers(least), *(Reviewers(one.min, one.roles) for one in told)])
+    return combined(
+        [Reviewers(least), *(Reviewers(one.min, one.roles, one.reject) for one in told)]
+    )
 
 
 def _sla(

@@ -177,3 +177,6 @@ def _reviewers(
     path, at = f"{path}.reviewers", (*at, "reviewers")
     yield from values(path, at, {"min": before.min}, {"min": after.min}, {"min": STRICTER})
     yield from named(f"{path}.roles", (*at, "roles"), before.roles, after.roles, STRICTER)
+    if before.reject != after.reject:
+        direction = LOOSER if after.reject == "majority" else STRICTER
+        yield Found(f"{path}.reject", (*at, "reject"), before.reject, after.reject, direction)

@@ -73,10 +73,12 @@ class ReviewersWanted(PolicyModel):
     Attributes:
         min: how many different people, 1 to 10.
         roles: roles that have to be among them, each at least once.
+        reject: whether `one` rejection decides, or a `majority`: more than half of `min`.
     """
 
     min: Annotated[int, Field(ge=1, le=10)] = 1
     roles: tuple[Label, ...] = Field(default=(), strict=False)
+    reject: Literal["one", "majority"] = "one"
 
     @model_validator(mode="after")
     def _check(self) -> ReviewersWanted:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -74,10 +74,13 @@ class Reviewers:
     Attributes:
         min: how many distinct people.
         roles: roles that have to be among them, each at least once; anyone if empty.
+        reject: whether `one` rejection decides, or a `majority` of the people wanted; None, where
+            nothing is said, is one.
     """
 
     min: int = 0
     roles: tuple[str, ...] = ()
+    reject: Literal["one", "majority"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +153,11 @@ def _rule(data: Any) -> RuleHit:
 
 
 def _reviewers(data: Any) -> Reviewers:
-    filled = {"min": 0, "roles": [], **_object(data)}
-    return Reviewers(_number(filled, "min"), _texts(filled, "roles"))
+    filled = {"min": 0, "roles": [], "reject": None, **_object(data)}
+    reject = filled["reject"]
+    if reject not in (None, "one", "majority"):
+        raise _wrong("reject", "neither `one` nor `majority`")
+    return Reviewers(_number(filled, "min"), _texts(filled, "roles"), reject)
 
 
 def _redactions(data: Any) -> dict[str, tuple[str, ...]]:

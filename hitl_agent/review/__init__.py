@@ -10,6 +10,7 @@ from hitl_agent.review.decision import (
     check_decision,
     read_answer,
 )
+from hitl_agent.review.quorum import Outcome, Vote, admitted, quorum
 from hitl_agent.review.rendering import visible
 from hitl_agent.review.request import ReviewRequest, request_id
 
@@ -17,11 +18,15 @@ __all__ = [
     "Approve",
     "Decision",
     "Edit",
+    "Outcome",
     "Reject",
     "Respond",
     "ReviewRequest",
+    "Vote",
+    "admitted",
     "check_arguments",
     "check_decision",
+    "quorum",
     "read_answer",
     "request_id",
     "visible",

@@ -8,14 +8,12 @@ from typing import Any, assert_never
 
 from hitl_agent.calls import ToolCall, check_call, clean_text
 from hitl_agent.errors import InvalidCall, InvalidDecision
-from hitl_agent.policy import Reviewers
 from hitl_agent.review.arguments import check_arguments
 
 MAX_MESSAGE = 20_000
 """Longest reason or answer of a reviewer, in characters."""
 
 _MAX_QUOTED = 60
-_ANYONE = Reviewers(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,6 @@ def check_decision(
     *,
     allowed: Collection[str],
     schema: Mapping[str, Any],
-    reviewers: Reviewers = _ANYONE,
 ) -> None:
     """Raise `InvalidDecision` unless the decision may be given on this call.
 
@@ -123,17 +120,7 @@ def check_decision(
         call: the call that was shown.
         allowed: the decision types that the policy allows for it.
         schema: the JSON schema of the tool's arguments.
-        reviewers: who has to decide. One approval is not enough where the policy wants several
-            people, or some with a role; this release cannot collect theirs, so it takes none.
     """
-    if isinstance(decision, Approve) and (reviewers.min > 1 or reviewers.roles):
-        who = f"{reviewers.min} people" if reviewers.min > 1 else "a person"
-        roles = f" with {', '.join(f'`{role}`' for role in reviewers.roles)} among them"
-        raise InvalidDecision(
-            f"the policy wants {who}{roles if reviewers.roles else ''} to approve `{call.tool}`,"
-            " and approvals cannot be collected yet",
-            hint="reject it, answer it, or change `reviewers` in the policy",
-        )
     if decision.type not in allowed:
         raise InvalidDecision(
             f"`{decision.type}` is not allowed for `{call.tool}`",

@@ -11,7 +11,9 @@ from typing import Any
 from hitl_agent.calls import ToolCall
 from hitl_agent.errors import InvalidDecision
 from hitl_agent.policy import Tier, Verdict
+from hitl_agent.review.cautions import cautions
 from hitl_agent.review.decision import Decision, Edit, check_decision
+from hitl_agent.review.quorum import Outcome, Vote, quorum
 from hitl_agent.review.redaction import Mask
 
 _NAMESPACE = uuid.UUID("6f0e3c0a-5b39-4c57-9d60-6a3f0c5c1d11")
@@ -38,6 +40,7 @@ class ReviewRequest:
         call: the call that would run.
         revision: how often it was judged; above 1 it was edited, or the policy changed.
         call_digest: digest of the call.
+        binding: what a grant for it is bound to: the call, and all that it was judged under.
         verdict: why it was stopped, and what may be answered.
         claim: what the planner said of the call, without the values of hidden arguments. Its claim,
             no fact.
@@ -46,6 +49,7 @@ class ReviewRequest:
         problem: why the last answer was not understood, or None.
         created_at: since when it waits.
         due_at: when it should be decided, or None.
+        votes: what was answered so far, without the values of hidden arguments.
     """
 
     request_id: str
@@ -62,6 +66,8 @@ class ReviewRequest:
     problem: str | None
     created_at: datetime
     due_at: datetime | None
+    binding: str = ""
+    votes: tuple[Vote, ...] = ()
 
     @property
     def shown_args(self) -> dict[str, Any]:
@@ -69,9 +75,24 @@ class ReviewRequest:
         return self._mask.args
 
     @property
+    def shown_call(self) -> ToolCall:
+        """The call as reviewers are shown it: `to_terminal` and `to_html` render it."""
+        return replace(self.call, args=self.shown_args)
+
+    @property
+    def cautions(self) -> list[str]:
+        """What to say of the call beside its text, to be made visible like it."""
+        return cautions(self.shown_call)
+
+    @property
     def gates(self) -> bool:
         """Whether the call waits for the decision; under `soft_review` it runs meanwhile."""
         return self.verdict.tier is Tier.HARD_GATE
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the votes so far come to."""
+        return quorum(self.verdict.reviewers, self.votes)
 
     def checked(self, decision: Decision) -> Decision:
         """Return a decision on this call as it is to be recorded.
@@ -94,7 +115,6 @@ class ReviewRequest:
                 self.call,
                 allowed=self.verdict.allowed_decisions,
                 schema=self.args_schema,
-                reviewers=self.verdict.reviewers,
             )
         except InvalidDecision as error:  # may quote what was put back
             raise InvalidDecision(mask.text(str(error)), hint=error.hint) from None
@@ -123,10 +143,16 @@ class ReviewRequest:
             "rules": [hit.id for hit in verdict.rules],
             "errors": list(verdict.errors),
             "allowed_decisions": list(verdict.allowed_decisions),
-            "reviewers": {"min": verdict.reviewers.min, "roles": list(verdict.reviewers.roles)},
+            "reviewers": {
+                "min": verdict.reviewers.min,
+                "roles": list(verdict.reviewers.roles),
+                "reject": verdict.reviewers.reject or "one",
+            },
+            "votes": [one.to_json() for one in self.votes],
             "policy_digest": verdict.policy_digest,
             "task": self.task,
             "claim": self.claim,
+            "cautions": self.cautions,
             "args_schema": dict(self.args_schema),
             "problem": self.problem,
             "created_at": self.created_at.isoformat(),
@@ -155,4 +181,5 @@ class ReviewRequest:
             "verdict": verdict.to_json(),
             "claim": self.claim,
             "problem": self.problem,
+            "votes": [one.to_json() for one in self.votes],
         }

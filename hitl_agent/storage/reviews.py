@@ -1,9 +1,10 @@
-"""Questions to reviewers and their decisions, as rows."""
+"""Questions to reviewers, their votes and decisions, as rows."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,22 +12,37 @@ from hitl_agent.audit import Entry, Kind
 from hitl_agent.calls import ToolCall
 from hitl_agent.errors import StaleDecision
 from hitl_agent.policy import Tier, Verdict
-from hitl_agent.review import Approve, Decision, Edit, ReviewRequest
+from hitl_agent.policy.people import person
+from hitl_agent.review import Decision, Edit, Outcome, ReviewRequest, Vote, admitted, quorum
 from hitl_agent.review.redaction import Mask
 from hitl_agent.review.rendering import command
 from hitl_agent.storage.database import Database
 from hitl_agent.storage.judgements import grant_entry
+from hitl_agent.storage.leases import Lease
 from hitl_agent.storage.record import as_parameter
 
 _SQL = "reviews"
 
 
 def put(
-    database: Database, thread_id: str, call_id: str, interrupt_id: str
+    database: Database,
+    thread_id: str,
+    call_id: str,
+    interrupt_id: str,
+    *,
+    lease: Lease | None = None,
 ) -> ReviewRequest | None:
-    """Put the open question about a call under an interrupt; None if there is none. Idempotent."""
+    """Put the open question about a call under an interrupt; None if there is none. Idempotent.
+
+    Under a lease that was lost nothing changes.
+    """
     rows = database.rows(
-        _SQL, "put", thread_id=thread_id, call_id=call_id, interrupt_id=interrupt_id
+        _SQL,
+        "put",
+        thread_id=thread_id,
+        call_id=call_id,
+        interrupt_id=interrupt_id,
+        token=str(lease.token) if lease else "",
     )
     return _request(rows[0]) if rows else None
 
@@ -39,8 +55,11 @@ def decide(
     reviewer: str | None,
     channel: str,
     now: datetime,
-) -> None:
-    """Record a decision, with the grant that an approval gives to a call that waits for it.
+) -> Outcome:
+    """Record a vote and, where it decides, the decision, with the grant that an approval gives.
+
+    Delivered again, the same answer of the same person changes nothing and is no error: it may
+    have been recorded when the connection that carried it broke.
 
     Args:
         database: where to.
@@ -50,25 +69,131 @@ def decide(
         channel: the way it came: `cli`, `runtime`, `resume`.
         now: when.
 
+    Returns:
+        What the votes come to with this one.
+
     Raises:
+        InvalidDecision: the answer of this person does not count; nothing is stored.
         StaleDecision: the question is no longer open.
     """
-    call = request.call
-    gated = request.verdict.tier is Tier.HARD_GATE
-    grant_id = uuid.uuid4() if gated and isinstance(decision, Approve) else None
-    expires_at = now + timedelta(seconds=request.verdict.grant_ttl_seconds)
+    while True:
+        standing = _Standing.of(database, request)
+        if standing.has(reviewer, decision):
+            return standing.outcome()
+        if standing.status != "open":
+            raise stale(database, request.request_id, request.call.call_id, request.thread_id)
+        name, roles = admitted(
+            reviewer,
+            decision.type,
+            standing.verdict.reviewers,
+            requesters=standing.requesters,
+            people=standing.people,
+        )
+        vote = Vote(name, decision.type, decision.message, channel, roles, now)
+        outcome = standing.outcome(vote)
+        if _voted(database, request, decision, vote, standing, outcome):
+            return outcome
+        # others have voted meanwhile, or this vote was recorded and the answer lost: look again
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A question at one moment.
+
+    Attributes:
+        status: `open`, `decided` or `withdrawn`.
+        seen: how often was voted.
+        votes: the votes, one of each person.
+        verdict: why the call was stopped.
+        decision: the type of the decision; None before there is one.
+        decided_args: the arguments of an edit.
+        requesters: who asked for the call.
+        people: the reviewers that the policy names, with their roles; None where it names none.
+    """
+
+    status: str
+    seen: int
+    votes: tuple[Vote, ...]
+    verdict: Verdict
+    decision: str | None
+    decided_args: Mapping[str, Any] | None
+    requesters: tuple[str, ...]
+    people: Mapping[str, Sequence[str]] | None
+
+    @classmethod
+    def of(cls, database: Database, request: ReviewRequest) -> _Standing:
+        """Read how a question stands.
+
+        Raises:
+            StaleDecision: there is no such question.
+        """
+        rows = database.rows(_SQL, "standing", request_id=request.request_id)
+        if not rows:
+            raise stale(database, request.request_id, request.call.call_id, request.thread_id)
+        row = rows[0]
+        return cls(
+            status=row["status"],
+            seen=row["seen"],
+            votes=_votes(row["votes"]),
+            verdict=Verdict.from_json(row["verdict"]),
+            decision=row["decision"],
+            decided_args=row["decided_args"],
+            requesters=tuple(row["requesters"]),
+            people=row["people"],
+        )
+
+    def outcome(self, vote: Vote | None = None) -> Outcome:
+        """Return what the votes come to, with another one in place of that person's own."""
+        others = [one for one in self.votes if vote is None or one.person != vote.person]
+        cast = [*others, vote] if vote else others
+        return quorum(self.verdict.reviewers, cast, requesters=self.requesters)
+
+    def has(self, reviewer: str | None, decision: Decision) -> bool:
+        """Whether this very answer of this person is recorded, and nobody decided otherwise."""
+        return (
+            self.status != "withdrawn"
+            and self.decision in (None, decision.type)
+            and any(
+                (one.person, one.type, one.message)
+                == (person(reviewer or ""), decision.type, decision.message)
+                for one in self.votes
+            )
+            and (not isinstance(decision, Edit) or self.decided_args == decision.args)
+        )
+
+
+def _voted(
+    database: Database,
+    request: ReviewRequest,
+    decision: Decision,
+    vote: Vote,
+    standing: _Standing,
+    outcome: Outcome,
+) -> bool:
+    """Write a vote and all that it brings about; False if the question is not as it stood."""
+    call, now, verdict = request.call, vote.voted_at, standing.verdict
+    decides = outcome.decision is not None
+    agreed = outcome.of(vote.type)
+    granted = outcome.decision == "approve" and verdict.tier is Tier.HARD_GATE
+    grant_id = uuid.uuid4() if granted else None
+    expires_at = now + timedelta(seconds=verdict.grant_ttl_seconds)
     args = dict(decision.args) if isinstance(decision, Edit) else None
-    body = {
+    body: dict[str, Any] = {
         "args": args,
         "call_digest": request.call_digest,
-        "channel": channel,
-        "message": decision.message,
+        "channel": vote.channel,
+        "message": vote.message,
         "request_id": request.request_id,
-        "reviewer": reviewer,
+        "reviewer": vote.reviewer,
         "revision": request.revision,
-        "type": decision.type,
+        "roles": list(vote.roles),
+        "type": vote.type,
     }
-    entries = [Entry(Kind.DECISION, request.thread_id, call.call_id, now, body)]
+    kind = Kind.VOTE
+    if decides:
+        kind = Kind.DECISION
+        body["votes"] = [{"reviewer": one.reviewer, "type": one.type} for one in outcome.votes]
+    entries = [Entry(kind, request.thread_id, call.call_id, now, body)]
     if grant_id:
         entries.append(
             grant_entry(
@@ -77,28 +202,31 @@ def decide(
                 now,
                 grant_id=grant_id,
                 revision=request.revision,
-                call_digest=request.call_digest,
-                policy_digest=request.verdict.policy_digest,
+                bound=request.binding,
                 source="reviewers",
                 expires_at=expires_at,
             )
         )
-    written = database.wrote(
+    return database.wrote(
         _SQL,
-        "decide",
+        "vote",
         request_id=request.request_id,
-        type=decision.type,
+        seen=standing.seen,
+        decides=decides,
+        person=vote.person,
+        reviewer=vote.reviewer,
+        type=vote.type,
+        message=vote.message,
+        channel=vote.channel,
+        roles=list(vote.roles),
         args=args,
-        message=decision.message,
-        reviewer=reviewer,
-        channel=channel,
+        said="; ".join(one.message for one in agreed if one.message),
+        reviewers=", ".join(one.reviewer for one in agreed if one.reviewer) or None,
         now=now,
         grant_id=grant_id,
         expires_at=expires_at,
         entries=as_parameter(*entries),
     )
-    if not written:
-        raise stale(database, request.request_id, call.call_id, request.thread_id)
 
 
 def stale(database: Database, request_id: str, call_id: str, thread_id: str) -> StaleDecision:
@@ -135,8 +263,18 @@ def refuse_answer(
     )
 
 
-def withdraw(database: Database, thread_id: str, call_ids: Sequence[str], now: datetime) -> None:
-    """End the open questions about calls that the planner has left behind."""
+def withdraw(
+    database: Database,
+    thread_id: str,
+    call_ids: Sequence[str],
+    now: datetime,
+    *,
+    lease: Lease | None,
+) -> None:
+    """End the open questions about calls that the planner has left behind.
+
+    Under a lease that was lost nothing changes.
+    """
     body = {"reason": "the planner went on without the call"}
     entries = [Entry(Kind.WITHDRAWN, thread_id, one, now, body) for one in call_ids]
     database.wrote(
@@ -144,6 +282,7 @@ def withdraw(database: Database, thread_id: str, call_ids: Sequence[str], now: d
         "withdraw",
         thread_id=thread_id,
         call_ids=list(call_ids),
+        token=str(lease.token) if lease else "",
         entries=as_parameter(*entries),
     )
 
@@ -192,6 +331,7 @@ def _request(row: Mapping[str, Any]) -> ReviewRequest:
         call=ToolCall(row["call_id"], row["tool"], row["args"]),
         revision=row["revision"],
         call_digest=row["call_digest"],
+        binding=row["binding"],
         verdict=mask.verdict(verdict),
         claim=mask.text(row["claim"]),
         task=mask.text(row["task"]),
@@ -199,4 +339,19 @@ def _request(row: Mapping[str, Any]) -> ReviewRequest:
         problem=mask.text(row["problem"]) if row["problem"] else None,
         created_at=row["created_at"],
         due_at=row["due_at"],
+        votes=tuple(replace(one, message=mask.text(one.message)) for one in _votes(row["votes"])),
+    )
+
+
+def _votes(rows: Sequence[Mapping[str, Any]]) -> tuple[Vote, ...]:
+    return tuple(
+        Vote(
+            reviewer=row["reviewer"],
+            type=row["type"],
+            message=row["message"],
+            channel=row["channel"],
+            roles=tuple(row["roles"]),
+            voted_at=datetime.fromisoformat(row["voted_at"]),
+        )
+        for row in rows
     )

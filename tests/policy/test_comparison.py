@@ -128,6 +128,7 @@ def test_layout_order_and_defaults_are_no_change(before, after):
         ("{effect: read}", "{effect: read, kinds: {x: url}}", "tools.look.kinds.x", CHANGED),
         ("min: 2", "min: 3", "tools.pay.reviewers.min", STRICTER),
         ("[finance]", "[]", "tools.pay.reviewers.roles", LOOSER),
+        ("min: 2", "min: 2, reject: majority", "tools.pay.reviewers.reject", LOOSER),
         ("[approve, reject]", "[approve, edit, reject]", "tools.pay.allowed_decisions", LOOSER),
         ("[approve, reject]", "[reject]", "tools.pay.allowed_decisions", STRICTER),
         ("<= 50", "<= 51", "tools.pay.rules[small].when", LOOSER),
@@ -146,6 +147,29 @@ def test_layout_order_and_defaults_are_no_change(before, after):
 def test_a_change_is_told_with_its_direction(before, after, path, direction):
     found = turned((before, after))
     assert [(one[0], one[3]) for one in found] == [(path, direction)]
+
+
+PEOPLE = "reviewers: {ana: [finance], bo: []}"
+
+
+@pytest.mark.parametrize(
+    ("new", "path", "was", "now", "direction"),
+    [
+        ("", "reviewers", {"ana": ["finance"], "bo": []}, None, LOOSER),
+        ("reviewers: {ana: [finance], bo: [], cy: []}", "reviewers", None, "cy", LOOSER),
+        ("reviewers: {ana: [finance]}", "reviewers", "bo", None, STRICTER),
+        ("reviewers: {ana: [finance], bo: [legal]}", "reviewers.bo", None, "legal", LOOSER),
+    ],
+)
+def test_people_who_may_decide_are_told_with_their_direction(new, path, was, now, direction):
+    there = [(one.path, one.old, one.new, one.direction) for one in changes(PEOPLE, new or "{}")]
+    back = [(one.path, one.old, one.new, one.direction) for one in changes(new or "{}", PEOPLE)]
+    assert there == [(path, was, now, direction)]
+    assert back == [(path, now, was, STRICTER if direction is LOOSER else LOOSER)]
+
+
+def test_another_spelling_of_a_person_is_no_change():
+    assert changes(PEOPLE, "reviewers: {BO: [], Ana: [finance]}") == []
 
 
 @pytest.mark.parametrize(

@@ -285,6 +285,62 @@ def test_what_is_hardly_meant_is_remarked_on(text, remark):
     assert any(one.startswith(f"{place}warning: {remark}") for one in remarks(text))
 
 
+# people
+
+NAMED = "reviewers: {ana: [finance], bo: []}\n"
+RULE = (
+    "tools:\n  pay:\n    effect: write\n    rules:\n    - {id: a, when: 'true', tier: hard_gate, "
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("review_settings: {min_reviewers_per_task: ¦3}",
+         "3 people are wanted, and `reviewers` names 2"),
+        ("review_settings: {high_stakes_min_reviewers: ¦3}", "3 people are wanted"),
+        ("tools:\n  pay: {effect: write, reviewers: {min: ¦3}}", "3 people are wanted"),
+        (RULE + "reviewers: {min: ¦10}}", "10 people are wanted"),
+        ("tools:\n  pay: {effect: write, reviewers: {roles: [finance, ¦legal]}}",
+         "nobody under `reviewers` has the role `legal`"),
+        (RULE + "reviewers: {roles: [¦Finance]}}",
+         "nobody under `reviewers` has the role `Finance`"),
+    ],
+)  # fmt: skip
+def test_more_people_or_roles_than_are_named_are_refused(text, message):
+    text, place = marked(NAMED + text)
+    assert refused(text).startswith(place + message)
+
+
+def test_two_reviewers_above_an_amount_are_not_one():
+    text, place = marked(
+        "reviewers: {ana: []}\nescalation_policies:\n"
+        "  - {action_type: pay, require_two_reviewers_above_eur: ¦5}"
+    )
+    assert refused(text) == f"{place}2 people are wanted, and `reviewers` names 1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["tools:\n  pay: {effect: write, reviewers: {roles: [¦legal]}}",
+     RULE + "reviewers: {roles: [¦legal]}}"],
+)  # fmt: skip
+def test_a_role_that_nobody_is_said_to_have_is_remarked_on(text):
+    text, place = marked(text)
+    assert any(
+        one == f"{place}warning: nothing says who has the role `legal`: what it is wanted for"
+        " cannot be approved; name people under `reviewers`"
+        for one in remarks(text)
+    )
+
+
+def test_people_who_are_enough_want_no_remark():
+    assert (
+        remarks(NAMED + "tools: {pay: {effect: write, reviewers: {min: 2, roles: [finance]}}}")
+        == []
+    )
+
+
 def test_an_ordinary_policy_wants_no_remark():
     assert remarks(action(f", {ALL}") + "tools: {pay: {effect: write}, look: {effect: read}}") == []
     assert remarks("version: 1") == []

@@ -337,6 +337,28 @@ tools:
     )
 
 
+@pytest.mark.parametrize(
+    ("pay", "every", "settings", "reject"),
+    [
+        ("{min: 3, reject: majority}", "{min: 3, reject: majority}", 1, "majority"),
+        ("{min: 3, reject: majority}", "{min: 3}", 1, "one"),
+        ("{min: 3, reject: one}", "{min: 1, reject: majority}", 1, "one"),
+        ("{min: 3, reject: majority}", None, 2, "majority"),
+        (None, None, 2, None),
+    ],
+)
+def test_one_rejection_decides_unless_all_demands_leave_it_to_a_majority(
+    pay, every, settings, reject
+):
+    entries = [("pay", pay), ("'*'", every)]
+    tools = "".join(f"  {name}: {{reviewers: {one}}}\n" for name, one in entries if one)
+    policy = parse_policy(
+        f"review_settings: {{min_reviewers_per_task: {settings}}}\n"
+        + (f"tools:\n{tools}" if tools else "")
+    )
+    assert judge(policy, "pay", {}).reviewers.reject == reject
+
+
 def test_no_deadline_is_given_where_none_is_set():
     policy = parse_policy("tools: {'a*': {effect: read}, '*b': {effect: read}}")
     assert judge(policy, "ab", {}).sla_seconds is None

@@ -73,7 +73,7 @@ def test_a_verdict_goes_to_plain_json_and_back():
             {"id": "auto-threshold", "tier": "auto_approve", "reason": "sure"},
         ],
         "errors": ["an error"],
-        "reviewers": {"min": 1, "roles": ["finance"]},
+        "reviewers": {"min": 1, "roles": ["finance"], "reject": None},
         "sla_seconds": 60,
         "grant_ttl_seconds": 600,
         "allowed_decisions": ["approve", "reject"],
@@ -96,7 +96,9 @@ def test_a_verdict_goes_to_plain_json_and_back():
         effect=st.sampled_from(Effect),
         errors=st.lists(st.text(st.characters(codec="utf-8"))).map(tuple),
         sla_seconds=st.none() | st.integers(1, 10**9),
-        reviewers=st.builds(Reviewers, st.integers(0, 5)),
+        reviewers=st.builds(
+            Reviewers, st.integers(0, 5), reject=st.sampled_from([None, "one", "majority"])
+        ),
         redactions=st.dictionaries(
             st.text(st.characters(codec="utf-8")),
             st.lists(st.text(st.characters(codec="utf-8"))).map(tuple),
@@ -124,6 +126,14 @@ def test_a_verdict_of_an_earlier_release_hides_nothing():
     earlier = verdict().to_json()
     del earlier["redactions"]
     assert Verdict.from_json(earlier) == verdict(redactions={})
+
+
+def test_a_verdict_of_an_earlier_release_says_nothing_of_rejections():
+    earlier = verdict().to_json()
+    del earlier["reviewers"]["reject"]
+    assert Verdict.from_json(earlier) == verdict()
+    with pytest.raises(ValueError, match="neither `one` nor `majority`"):
+        Verdict.from_json(earlier | {"reviewers": {"reject": "none"}})
 
 
 def test_verdicts_that_differ_in_what_they_hide_differ():

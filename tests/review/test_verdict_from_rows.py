@@ -33,7 +33,9 @@ values = st.recursive(
     | st.sampled_from([1.0, 0.5, "", "block", "read", "hard_gate", "1", 10**30]),
     lambda below: (
         st.lists(below, max_size=2)
-        | st.dictionaries(st.sampled_from(["id", "tier", "reason", "min", "roles", "*"]), below)
+        | st.dictionaries(
+            st.sampled_from(["id", "tier", "reason", "min", "roles", "reject", "*"]), below
+        )
     ),
     max_leaves=6,
 )
@@ -58,6 +60,8 @@ verdicts = st.builds(
 @example(PLAIN | {"reviewers": {}})
 @example(PLAIN | {"reviewers": {"min": 2}})
 @example(PLAIN | {"reviewers": {"roles": []}})
+@example(PLAIN | {"reviewers": {"reject": "majority"}})
+@example(PLAIN | {"reviewers": {"reject": "none"}})
 @example(PLAIN | {"grant_ttl_seconds": True})
 @example(PLAIN | {"grant_ttl_seconds": 600.0})
 @example(PLAIN | {"redactions": {}})
