@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hitl_agent.calls import ToolCall
-    from hitl_agent.errors import HitlError, OutcomeUnknown
+    from hitl_agent.errors import HitlError, OutcomeUnknown, TimeUp
+    from hitl_agent.execution import Happened, NotHappened
     from hitl_agent.graph.builder import build_graph
     from hitl_agent.graph.chat_model import ChatModelPlanner
     from hitl_agent.graph.planner import Planner
     from hitl_agent.graph.runbook_planner import RunbookOrModel, RunbookPlanner
     from hitl_agent.graph.state import AgentState
+    from hitl_agent.graph.tool_contract import contract, idempotency_key, time_left, transaction
     from hitl_agent.policy import Policy, Tier, Verdict, load_policy
     from hitl_agent.review import Approve, Decision, Edit, Reject, Respond, ReviewRequest
     from hitl_agent.runbook import Runbook, load_runbook
@@ -32,24 +34,31 @@ _HOMES = {
     "ChatModelPlanner": "graph.chat_model",
     "Decision": "review",
     "Edit": "review",
+    "Happened": "execution",
     "HitlError": "errors",
+    "NotHappened": "execution",
     "OutcomeUnknown": "errors",
     "Planner": "graph.planner",
     "Policy": "policy",
     "Reject": "review",
     "Respond": "review",
     "ReviewRequest": "review",
-    "RunbookOrModel": "graph.runbook_planner",
     "Runbook": "runbook",
+    "RunbookOrModel": "graph.runbook_planner",
     "RunbookPlanner": "graph.runbook_planner",
     "Runtime": "runtime",
     "Tier": "policy",
+    "TimeUp": "errors",
     "ToolCall": "calls",
     "Verdict": "policy",
     "build_graph": "graph.builder",
+    "contract": "graph.tool_contract",
+    "idempotency_key": "graph.tool_contract",
     "load_policy": "policy",
     "load_runbook": "runbook",
     "resolve_database_url": "storage.location",
+    "time_left": "graph.tool_contract",
+    "transaction": "graph.tool_contract",
 }
 
 __all__ = [
@@ -58,7 +67,9 @@ __all__ = [
     "ChatModelPlanner",
     "Decision",
     "Edit",
+    "Happened",
     "HitlError",
+    "NotHappened",
     "OutcomeUnknown",
     "Planner",
     "Policy",
@@ -70,12 +81,17 @@ __all__ = [
     "RunbookPlanner",
     "Runtime",
     "Tier",
+    "TimeUp",
     "ToolCall",
     "Verdict",
     "build_graph",
+    "contract",
+    "idempotency_key",
     "load_policy",
     "load_runbook",
     "resolve_database_url",
+    "time_left",
+    "transaction",
 ]
 
 

@@ -5,7 +5,8 @@ HitlError
 │   └── DocumentError         … in a YAML file, with file, line and column
 ├── DatabaseError             the database cannot be used
 │   ├── DatabaseUnavailable   it does not answer, or refuses us
-│   └── DatabaseNotReady      it answers, and is too old or not migrated
+│   ├── DatabaseNotReady      it answers, and is too old or not migrated
+│   └── CheckpointRefused     what stands in a checkpoint is not what may stand there
 ├── InvalidCall               a tool call that cannot be judged or run as it stands
 ├── DecisionError             a decision was refused; nothing changed
 │   ├── UnknownThread         no such thread on this database
@@ -15,6 +16,9 @@ HitlError
 ├── ExecutionError            a call was not run
 │   ├── GrantRefused          there is no valid grant for exactly this call
 │   ├── CallBusy              another process runs this very call
+│   ├── ThreadBusy            another process drives the thread
+│   ├── LeaseLost             another process took the thread over; what we wrote was refused
+│   ├── TimeUp                a tool's time is over, and it has sent nothing
 │   └── OutcomeUnknown        a tool cannot tell whether its effect happened
 └── PlannerError              the planner gave no usable plan
 
@@ -88,6 +92,13 @@ class DatabaseNotReady(DatabaseError):
     """Raised when the server is too old, or its schema is older or newer than this program."""
 
 
+class CheckpointRefused(DatabaseError):
+    """Raised when a value may not enter a checkpoint, or one found there is not to be trusted.
+
+    Nothing was written, or nothing was taken over from what was read.
+    """
+
+
 class InvalidCall(HitlError):
     """Raised when a tool call has no canonical form, or does not fit its tool's schema."""
 
@@ -122,6 +133,24 @@ class GrantRefused(ExecutionError):
 
 class CallBusy(ExecutionError):
     """Raised when another process runs this very call and its time is not up."""
+
+
+class ThreadBusy(ExecutionError):
+    """Raised when another process drives the thread and its lease has not run out."""
+
+
+class LeaseLost(ExecutionError):
+    """Raised when another process has taken the thread over, and our write was refused.
+
+    Nothing was written. The other process goes on with the thread.
+    """
+
+
+class TimeUp(ExecutionError):
+    """Raised when a tool asks for the time it has left and there is none.
+
+    A tool that has not sent anything lets it pass: the call has failed without effect.
+    """
 
 
 class OutcomeUnknown(ExecutionError):

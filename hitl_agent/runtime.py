@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from langchain_core.messages import HumanMessage
@@ -12,15 +12,25 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.types import Command
 
-from hitl_agent.errors import InvalidDecision, NothingWaiting, UnknownThread
+from hitl_agent.calls import canonical, clean_text
+from hitl_agent.errors import (
+    ConfigurationError,
+    InvalidCall,
+    InvalidDecision,
+    NothingWaiting,
+    UnknownThread,
+)
 from hitl_agent.graph.builder import utc_now
 from hitl_agent.graph.compiled import Graph
-from hitl_agent.graph.gate import DATABASE, GRAPH
-from hitl_agent.review import Decision, ReviewRequest, read_answer
+from hitl_agent.graph.declared import declared_types
+from hitl_agent.graph.gate import DATABASE, GRAPH, LEASES
+from hitl_agent.review import Decision, Outcome, ReviewRequest, read_answer
 from hitl_agent.review.rendering import command
 from hitl_agent.storage import record, reviews, threads
 from hitl_agent.storage.checkpoints import Checkpointer
 from hitl_agent.storage.database import Database, shared_database
+from hitl_agent.storage.encryption import configured_cipher
+from hitl_agent.storage.leases import TTL, Leases
 from hitl_agent.thread_view import ThreadView
 
 __all__ = ["Graph", "Runtime", "ThreadView"]
@@ -32,44 +42,74 @@ class Runtime:
     Args:
         database: an open database.
         clock: returns the time, with its zone.
+        lease_ttl: see `Runtime.open`.
+        allow: see `Runtime.open`.
+        encryption_key: see `Runtime.open`.
     """
 
-    def __init__(self, database: Database, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        lease_ttl: timedelta = TTL,
+        allow: Iterable[type] = (),
+        encryption_key: str | None = None,
+    ) -> None:
         self.database = database
-        self.checkpointer = Checkpointer(database)
+        self.leases = Leases(database, clock, lease_ttl)
+        cipher = configured_cipher(encryption_key)
+        self.checkpointer = Checkpointer(database, allow=allow, cipher=cipher)
         self._clock = clock
 
     @classmethod
     @contextmanager
     def open(
-        cls, database_url: str | None = None, *, clock: Callable[[], datetime] = utc_now
+        cls,
+        database_url: str | None = None,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        lease_ttl: timedelta = TTL,
+        allow: Iterable[type] = (),
+        encryption_key: str | None = None,
     ) -> Iterator[Runtime]:
         """Open the database that the argument or `HITL_DATABASE_URL` names, or the embedded one.
 
         Args:
             database_url: a `postgresql://` URL.
             clock: returns the time, with its zone.
+            lease_ttl: how long a thread whose process is gone is left alone.
+            allow: types of your own that may stand in checkpoints although the graph's state does
+                not declare them: models, dataclasses, enumerations, named tuples.
+            encryption_key: encrypts the checkpoints, instead of `HITL_ENCRYPTION_KEY`: 32 bytes in
+                base64; older keys, which only decrypt, after it and a comma.
 
         Raises:
+            ConfigurationError: a key or a type cannot be used.
             DatabaseUnavailable: no connection.
             DatabaseNotReady: the server is too old, or `hitl db migrate` is due.
         """
-        yield cls(shared_database(database_url), clock=clock)
+        database = shared_database(database_url)
+        yield cls(
+            database, clock=clock, lease_ttl=lease_ttl, allow=allow, encryption_key=encryption_key
+        )
 
     def compile(self, builder: StateGraph[Any, Any, Any, Any], *, name: str = "graph") -> Graph:
         """Compile a builder over this database.
 
         The graph writes each checkpoint before it goes on (`durability="sync"`) and takes answers
-        by interrupt id only.
+        by interrupt id only. The types that its state declares may stand in its checkpoints.
 
         Args:
             builder: what `build_graph` returned, or any other.
             name: the graph's name, by which the CLI finds it in `langgraph.json`.
         """
-        compiled = builder.compile(checkpointer=self.checkpointer, name=name)
+        checkpointer = self.checkpointer.allowing(declared_types(builder))
+        compiled = builder.compile(checkpointer=checkpointer, name=name)
         config: RunnableConfig = {
             "configurable": {
                 DATABASE: self.database,
+                LEASES: self.leases,
                 "__pregel_durability": "sync",
                 "__pregel_strict_resume": True,
             },
@@ -120,7 +160,7 @@ class Runtime:
 
     def drives(self, thread_id: str) -> bool:
         """Whether the thread's checkpoints are on this database; `langgraph dev` keeps its own."""
-        return self.checkpointer.get_tuple(self.config(thread_id)) is not None
+        return self.checkpointer.reading().get_tuple(self.config(thread_id)) is not None
 
     def history(self, thread_id: str, *, limit: int = 1000) -> list[dict[str, Any]]:
         """Return checkpoints, verdicts, decisions and executions of a thread, in order of time.
@@ -139,7 +179,7 @@ class Runtime:
                 "step": one.metadata.get("step"),
                 "source": one.metadata.get("source"),
             }
-            for one in self.checkpointer.list(config, limit=limit)
+            for one in self.checkpointer.reading().list(config, limit=limit)
         ]
         found += record.entries(self.database, thread_id, limit=limit)
         if not found:
@@ -155,8 +195,11 @@ class Runtime:
         *,
         reviewer: str,
         channel: str = "runtime",
-    ) -> None:
-        """Record a decision on exactly the call that was shown; `resume` then continues.
+    ) -> Outcome:
+        """Record a vote on exactly the call that was shown; once it decides, `resume` continues.
+
+        Where the policy wants one person, a vote decides. The same answer of the same person may
+        be delivered again: it counts once.
 
         Args:
             request: what `waiting` returned and the reviewer saw.
@@ -164,15 +207,19 @@ class Runtime:
             reviewer: who decides.
             channel: the way it came.
 
+        Returns:
+            What the votes come to: its `decision` is None while more are wanted.
+
         Raises:
-            InvalidDecision: the answer does not fit what was asked; nothing is stored.
+            InvalidDecision: the answer does not fit what was asked, or does not count because of
+                who gives it; nothing is stored.
             StaleDecision: the call no longer waits.
         """
         if isinstance(decision, Mapping):
             decision = read_answer(decision, tool=request.call.tool)
         if not reviewer.strip():
             raise InvalidDecision("a decision needs a reviewer", hint="name one with --as NAME")
-        reviews.decide(
+        return reviews.decide(
             self.database,
             request,
             request.checked(decision),
@@ -204,10 +251,20 @@ class Runtime:
         """Return the input that starts a thread on a task.
 
         Args:
-            task: what the agent is asked.
+            task: what the agent is asked; what no database can hold of it becomes U+FFFD.
             state: further keys of the state, such as `runbook` or `model`.
+
+        Raises:
+            ConfigurationError: `runbook` or `model` is no plain JSON that a checkpoint can hold.
         """
-        return {"messages": [HumanMessage(task)], **state}
+        for key in ("runbook", "model"):
+            try:
+                canonical(state.get(key))
+            except InvalidCall as error:
+                raise ConfigurationError(
+                    f"`{key}` cannot be kept in a checkpoint: {error}", hint="give plain JSON"
+                ) from error
+        return {"messages": [HumanMessage(clean_text(task))], **state}
 
     def resume_input(self, graph: Graph, thread_id: str) -> Command[Any] | None:
         """Return what `graph.stream` is to be given to continue a thread.

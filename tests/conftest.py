@@ -76,7 +76,8 @@ def template(server_url: str) -> Iterator[str]:
 EMPTIED = """
 SET session_replication_role = replica;
 DELETE FROM hitl.policy; DELETE FROM hitl.judgement; DELETE FROM hitl.review_request;
-DELETE FROM hitl.decision; DELETE FROM hitl."grant"; DELETE FROM hitl.attempt;
+DELETE FROM hitl.decision; DELETE FROM hitl.vote; DELETE FROM hitl."grant";
+DELETE FROM hitl.attempt; DELETE FROM hitl.thread;
 DELETE FROM hitl.record; DELETE FROM checkpoints; DELETE FROM checkpoint_blobs;
 DELETE FROM checkpoint_writes;
 """
@@ -140,7 +141,8 @@ def database(database_url: str) -> Database:
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep tests away from the data, the names and the keys of the person who runs them."""
     monkeypatch.setenv("HITL_DATA_DIR", str(tmp_path_factory.getbasetemp() / "data"))
-    for name in ("HITL_DATABASE_URL", "HITL_REVIEWER", "HITL_MODEL", "OPENAI_API_KEY"):
+    names = ("HITL_DATABASE_URL", "HITL_ENCRYPTION_KEY", "HITL_REVIEWER", "HITL_MODEL")
+    for name in (*names, "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANGSMITH_TRACING", "false")
 

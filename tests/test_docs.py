@@ -109,7 +109,9 @@ def test_the_public_names_are_these_and_all_can_be_loaded() -> None:
         "ChatModelPlanner",
         "Decision",
         "Edit",
+        "Happened",
         "HitlError",
+        "NotHappened",
         "OutcomeUnknown",
         "Planner",
         "Policy",
@@ -121,12 +123,17 @@ def test_the_public_names_are_these_and_all_can_be_loaded() -> None:
         "RunbookPlanner",
         "Runtime",
         "Tier",
+        "TimeUp",
         "ToolCall",
         "Verdict",
         "build_graph",
+        "contract",
+        "idempotency_key",
         "load_policy",
         "load_runbook",
         "resolve_database_url",
+        "time_left",
+        "transaction",
     ]
     for name in hitl_agent.__all__:
         assert getattr(hitl_agent, name) is not None

@@ -16,10 +16,12 @@ class Kind(StrEnum):
 
     VERDICT = "verdict"
     REQUEST = "request"
+    VOTE = "vote"
     DECISION = "decision"
     ANSWER_REFUSED = "answer_refused"
     WITHDRAWN = "withdrawn"
     GRANT = "grant"
+    RESERVED = "reserved"
     STARTED = "started"
     SUCCEEDED = "succeeded"
     FAILED = "failed"

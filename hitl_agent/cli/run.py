@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ from hitl_agent.cli.options import (
     DatabaseOption,
     GraphArgument,
     JsonOption,
+    LimitOption,
     ThreadArgument,
     json_option,
     use_database,
@@ -22,7 +23,9 @@ from hitl_agent.errors import ConfigurationError, HitlError, InvalidDecision, Un
 from hitl_agent.review.rendering import command
 
 if TYPE_CHECKING:
+    from hitl_agent.recovery import Recovered
     from hitl_agent.runtime import Runtime
+    from hitl_agent.storage.leases import Halted
 
 _MAX_THREAD_ID = 255
 
@@ -119,6 +122,69 @@ def resume(
             view = drive(runtime, compiled, thread_id, graph_input, json_=json_)
             report.thread_id = None
             conclude(view, json_=json_)
+
+
+def recover(
+    limit: LimitOption = 100,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list the threads, longest ago first.")
+    ] = False,
+    json_: JsonOption = False,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Go on with threads that were left halfway, longest ago first.
+
+    Their process is gone, or their decision is in and nobody has taken it up. Nobody is asked
+    again, and no call runs twice. Ends with 1 if a thread could not go on.
+
+    Example: hitl recover --dry-run
+    """
+    from hitl_agent.cli.capture import captured, stoppable
+    from hitl_agent.cli.drive import graph_of
+    from hitl_agent.recovery import recover as go_on
+    from hitl_agent.runtime import Runtime
+
+    with output.reported(json_=json_):
+        use_database(database_url)
+        with Runtime.open() as runtime:
+            if dry_run:
+                _print_halted(runtime.leases.halted(limit=limit), json_=json_)
+                return
+            going = go_on(
+                runtime, lambda thread: graph_of(runtime, runtime.thread(thread)), limit=limit
+            )
+            found = []
+            while True:
+                with captured(), stoppable():
+                    one = next(going, None)
+                if one is None:
+                    break
+                found.append(one)
+                if not json_:
+                    _print_recovered(one)
+    if json_:
+        output.print_json([one.to_json() for one in found])
+    elif not found:
+        output.line("no thread was left halfway")
+    if any(one.error for one in found):
+        raise typer.Exit(output.FAILED)
+
+
+def _print_recovered(one: Recovered) -> None:
+    why = f": {output.safe(one.error)}" if one.error else ""
+    output.line(f"{one.status:<12} {output.safe(one.thread_id)}{why}")
+    if one.error and one.error.hint:
+        output.hint(one.error.hint)
+
+
+def _print_halted(halted: Sequence[Halted], *, json_: bool) -> None:
+    if json_:
+        output.print_json([{"thread_id": one.thread_id, "holder": one.holder} for one in halted])
+        return
+    for one in halted:
+        output.line(f"{output.safe(one.thread_id)}  last driven by {output.safe(one.holder)}")
+    if not halted:
+        output.line("no thread was left halfway")
 
 
 def _thread_id(given: str | None) -> str:

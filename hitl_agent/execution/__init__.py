@@ -1,7 +1,10 @@
-"""Running a call at most once: attempts, and what happens next to a call."""
+"""Running a call at most once: grants, contracts, and what happens next to a call."""
 
+from hitl_agent.execution.contract import NO_PROMISE, Contract, Happened, NotHappened
 from hitl_agent.execution.course import (
+    Again,
     Answered,
+    Ask,
     Busy,
     Course,
     Doubtful,
@@ -14,18 +17,27 @@ from hitl_agent.execution.course import (
     Settled,
     course,
 )
+from hitl_agent.execution.grant import binding, idempotency_key_of
 
 __all__ = [
+    "NO_PROMISE",
+    "Again",
     "Answered",
+    "Ask",
     "Busy",
+    "Contract",
     "Course",
     "Doubtful",
     "Finished",
+    "Happened",
     "Judge",
     "Judged",
+    "NotHappened",
     "Refused",
     "Review",
     "Run",
     "Settled",
+    "binding",
     "course",
+    "idempotency_key_of",
 ]

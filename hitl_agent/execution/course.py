@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from hitl_agent.calls import ToolCall
 from hitl_agent.errors import InvalidCall
+from hitl_agent.execution.contract import MAX_TRIES, NO_PROMISE, Contract
+from hitl_agent.execution.grant import binding
 from hitl_agent.policy import Effect, Tier, Verdict
 
-AttemptState = Literal["started", "succeeded", "failed", "in_doubt"]
+AttemptState = Literal["reserved", "started", "succeeded", "failed", "in_doubt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,10 @@ class Judged:
         call_digest: digest of `call`.
         planned_digest: digest of the call as the planner had it when this was judged.
         verdict: the judgement.
+        thread_id: LangGraph's thread.
+        requester: who asked for the call, when the app said so.
+        tool_version: of the tool when this was judged.
+        binding: what a grant for it is bound to, as it is stored.
         request_id: the question to the reviewers, if one was put.
         request_status: `open`, `decided` or `withdrawn`.
         interrupt_id: LangGraph's id of the interrupt that carries the question.
@@ -36,8 +43,11 @@ class Judged:
         consumed_at: when the grant was used.
         attempt: state of the call's one attempt, of whichever revision.
         attempt_revision: the revision whose grant opened the attempt.
-        started_at: when the attempt was opened.
-        deadline: when a started attempt counts as in doubt.
+        attempt_id: of its newest try.
+        opened_at: when its first try began.
+        started_at: when its newest try began.
+        deadline: until when nobody else touches a started attempt.
+        tries: how often it was tried.
         result: what the attempt left behind.
     """
 
@@ -46,6 +56,10 @@ class Judged:
     call_digest: str
     planned_digest: str
     verdict: Verdict
+    thread_id: str = ""
+    requester: str | None = None
+    tool_version: str = ""
+    binding: str = ""
     request_id: str | None = None
     request_status: str | None = None
     interrupt_id: str | None = None
@@ -58,9 +72,27 @@ class Judged:
     consumed_at: datetime | None = None
     attempt: AttemptState | None = None
     attempt_revision: int | None = None
+    attempt_id: UUID | None = None
+    opened_at: datetime | None = None
     started_at: datetime | None = None
     deadline: datetime | None = None
+    tries: int = 1
     result: Mapping[str, Any] | None = None
+
+    @property
+    def bound(self) -> str:
+        """What a grant for exactly this has to carry, computed from what is here.
+
+        Raises:
+            InvalidCall: the call has no canonical form.
+        """
+        return binding(
+            self.call,
+            thread_id=self.thread_id,
+            tool_version=self.tool_version,
+            policy_digest=self.verdict.policy_digest,
+            requester=self.requester,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +148,39 @@ class Busy:
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """The call was started and cut off; its receiver knows its key, so it is sent once more."""
+
+    judged: Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The call was started and cut off; its receiver can be asked what became of it."""
+
+    judged: Judged
+
+
+@dataclass(frozen=True, slots=True)
 class Doubtful:
     """The call was started, its time is up, and nobody knows what became of it."""
 
     judged: Judged
 
 
-Settled = Review | Run | Refused | Answered | Finished | Busy | Doubtful
+Settled = Review | Run | Again | Ask | Refused | Answered | Finished | Busy | Doubtful
 """Every course of a call that has been judged."""
 
 Course = Judge | Settled
 
 
 def course(  # noqa: PLR0911  one rule after the other, each with its answer
-    planned: ToolCall, judged: Judged | None, *, policy_digest: str, now: datetime
+    planned: ToolCall,
+    judged: Judged | None,
+    *,
+    policy_digest: str,
+    now: datetime,
+    contract: Contract = NO_PROMISE,
 ) -> Course:
     """Return what happens next to a call.
 
@@ -137,12 +188,21 @@ def course(  # noqa: PLR0911  one rule after the other, each with its answer
 
     1. a call never judged is judged;
     2. a finished attempt stands, and a call id that returns with another call is refused;
-    3. a started attempt is busy until its deadline, then doubtful;
+    3. a started attempt is busy until its deadline; then what its tool promises is made use of,
+       and where it promises nothing the call is doubtful;
     4. a call that was changed in the graph's state or in its row, edited by a reviewer, or is in
        doubt, is judged anew;
     5. a refusal by policy or a reviewer, and a reviewer's answer, are the last word;
-    6. under a policy that has changed, the call is judged anew;
-    7. a valid grant runs; one that expired or is used up is judged anew; else a person decides.
+    6. under a policy or a tool that has changed, the call is judged anew;
+    7. an attempt for which nothing was sent yet, and a valid grant, run; a grant that expired or
+       is used up is judged anew; else a person decides.
+
+    Args:
+        planned: the call as the planner has it.
+        judged: what the database says of it; None if it was never judged.
+        policy_digest: of the policy in force.
+        now: the time.
+        contract: what the tool promises now, with its version.
 
     Raises:
         InvalidCall: `planned` has no digest: it came into the state past `check_call`.
@@ -153,8 +213,7 @@ def course(  # noqa: PLR0911  one rule after the other, each with its answer
     if judged.attempt in ("succeeded", "failed"):
         return Refused(judged, "reused") if changed else Finished(judged)
     if judged.attempt == "started":
-        over = judged.deadline is not None and judged.deadline <= now
-        return Doubtful(judged) if over else Busy(judged)
+        return _started(judged, contract, now)
     errors = _doubts(judged)
     if not _intact(judged):
         errors = (*errors, "the stored call was changed by hand")
@@ -164,18 +223,38 @@ def course(  # noqa: PLR0911  one rule after the other, each with its answer
         return Judge(call, judged.revision + 1, errors)
     if said := _said(judged):
         return said
-    if judged.verdict.policy_digest == policy_digest:
+    if (judged.verdict.policy_digest, judged.tool_version) == (policy_digest, contract.version):
         if judged.expires_at is None and judged.decision is None:
             return Review(judged)
-        if judged.expires_at and judged.expires_at > now and judged.consumed_at is None:
+        if _usable(judged, now):
             return Run(judged)
     return Judge(judged.call, judged.revision + 1, errors)
 
 
+def _started(judged: Judged, contract: Contract, now: datetime) -> Busy | Again | Ask | Doubtful:
+    """Return what happens to a call that was sent and of which no outcome is known."""
+    if judged.deadline is None or judged.deadline > now:
+        return Busy(judged)
+    # another version of the tool may send something else, or ask somebody else
+    if _intact(judged) and judged.tool_version == contract.version and judged.tries < MAX_TRIES:
+        if contract.remembers(judged.opened_at, now):
+            return Again(judged)
+        if contract.reconcile is not None:
+            return Ask(judged)
+    return Doubtful(judged)
+
+
+def _usable(judged: Judged, now: datetime) -> bool:
+    """Whether there is a grant that may still be used."""
+    if _is_reserved(judged):
+        return judged.tries < MAX_TRIES
+    return bool(judged.expires_at and judged.expires_at > now and judged.consumed_at is None)
+
+
 def _intact(judged: Judged) -> bool:
-    """Whether the stored arguments are those that were judged."""
+    """Whether the stored row is what was judged."""
     try:
-        return judged.call.digest == judged.call_digest
+        return judged.call.digest == judged.call_digest and judged.bound == judged.binding
     except InvalidCall:  # what is in the row now has not even a digest
         return False
 
@@ -198,8 +277,14 @@ def _said(judged: Judged) -> Refused | Answered | None:
     return Answered(judged) if judged.decision == "respond" else None
 
 
+def _is_reserved(judged: Judged) -> bool:
+    return judged.attempt == "reserved" and judged.attempt_revision == judged.revision
+
+
 def _doubts(judged: Judged) -> tuple[str, ...]:
     """Say why a call that was judged before needs a person; a read may simply run again."""
+    if _is_reserved(judged) and judged.tries >= MAX_TRIES:
+        return (f"the call was cut off {judged.tries} times before it had an effect",)
     if judged.attempt != "in_doubt" or judged.verdict.effect is Effect.READ:
         return ()
     since = judged.started_at.isoformat(timespec="seconds") if judged.started_at else "before"

@@ -17,7 +17,8 @@ def answer(settled: Refused | Answered | Finished) -> ToolMessage:
 
     Its text is for the planner. Its `artifact` is `{"outcome", "value"}` for programs: outcome is
     `succeeded`, `failed`, `answered`, `rejected` or `blocked`, value the tool's result or the
-    reviewer's answer.
+    reviewer's answer. A failure says under `retry` whether it certainly had no effect, so that the
+    same call may be proposed again; nothing is retried by itself.
     """
     judged = settled.judged
     match settled:
@@ -54,6 +55,8 @@ def _finished(judged: Judged, result: Mapping[str, Any]) -> ToolMessage:
         result.get("content"),
         status="error" if failed else "success",
     )
+    if failed:
+        message.artifact["retry"] = bool(result.get("retry"))
     if "artifact" in result:
         message.artifact["artifact"] = result["artifact"]
     return message

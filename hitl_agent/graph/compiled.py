@@ -1,20 +1,33 @@
-"""A compiled graph that shows itself without the network."""
+"""A compiled graph that is driven under a lease and shows itself without the network."""
 
 from __future__ import annotations
 
+import asyncio
 import copy
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import merge_configs
+from langchain_core.runnables.config import ensure_config, merge_configs
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command, StateUpdate
+
+from hitl_agent.graph.gate import LEASES, actor_of
+from hitl_agent.storage.checkpoints import LEASE, lease_of
+from hitl_agent.storage.leases import Lease, Leases
+
+_INSIDE = "__pregel_task_id"  # LangGraph's mark of a graph that runs inside a node of another one
 
 
 class Graph(CompiledStateGraph[Any, Any, Any, Any]):
-    """LangGraph's compiled graph; in a notebook its picture is Mermaid text.
+    """LangGraph's compiled graph, of which one process at a time drives a thread.
 
-    LangGraph's own display sends the graph to a web service for the picture. Jupyter and VS Code
-    draw Mermaid in Markdown by themselves; elsewhere the text is shown.
+    Every way to run it and to write its state takes the thread's lease, and raises `ThreadBusy`
+    while another process has it. In a notebook its picture is Mermaid text: LangGraph's own display
+    sends the graph to a web service for the picture. Jupyter and VS Code draw Mermaid in Markdown
+    by themselves; elsewhere the text is shown.
     """
 
     @classmethod
@@ -26,6 +39,100 @@ class Graph(CompiledStateGraph[Any, Any, Any, Any]):
         graph.config = merge_configs(compiled.config, config)
         return cast("Graph", graph)
 
+    def stream(self, input: Any, config: RunnableConfig | None = None, **how: Any) -> Iterator[Any]:  # noqa: A002  LangGraph's name
+        """Stream steps as LangGraph does, under the thread's lease."""
+        with self._driven(config, resumes=_resumes(input)) as leased:
+            yield from super().stream(input, leased, **how)
+
+    async def astream(
+        self,
+        input: Any,  # noqa: A002  LangGraph's name
+        config: RunnableConfig | None = None,
+        **how: Any,
+    ) -> AsyncIterator[Any]:
+        """Stream steps as LangGraph does, under the thread's lease."""
+        async with self._adriven(config, resumes=_resumes(input)) as leased:
+            async for chunk in super().astream(input, leased, **how):
+                yield chunk
+
+    def bulk_update_state(
+        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
+    ) -> RunnableConfig:
+        """Write state as LangGraph does, under the thread's lease; `update_state` comes by here."""
+        with self._driven(config, resumes=True) as leased:
+            return _unleased(super().bulk_update_state(leased or config, supersteps))
+
+    async def abulk_update_state(
+        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
+    ) -> RunnableConfig:
+        """Write state as LangGraph does, under the thread's lease."""
+        async with self._adriven(config, resumes=True) as leased:
+            return _unleased(await super().abulk_update_state(leased or config, supersteps))
+
+    @contextmanager
+    def _driven(
+        self, config: RunnableConfig | None, *, resumes: bool
+    ) -> Iterator[RunnableConfig | None]:
+        if (wanted := self._wanted(config)) is None:
+            yield config
+            return
+        with wanted.leases.held(wanted.thread_id, actor=wanted.actor, resumes=resumes) as lease:
+            yield _leased(config, lease)
+
+    @asynccontextmanager
+    async def _adriven(
+        self, config: RunnableConfig | None, *, resumes: bool
+    ) -> AsyncIterator[RunnableConfig | None]:
+        if (wanted := self._wanted(config)) is None:
+            yield config
+            return
+        lease = await asyncio.to_thread(
+            wanted.leases.take, wanted.thread_id, actor=wanted.actor, resumes=resumes
+        )
+        halted = True
+        try:
+            yield _leased(config, lease)
+            halted = False
+        finally:
+            await asyncio.shield(asyncio.to_thread(wanted.leases.release, lease, halted=halted))
+
+    def _wanted(self, config: RunnableConfig | None) -> _Wanted | None:
+        """Return which lease this run has to take, if any.
+
+        A graph inside a node of another one, on the same thread, runs under that one's lease. If
+        that one has none, it writes the thread's checkpoints without a token, and the executor
+        takes a lease for the attempt alone.
+        """
+        # only to look at: it fills in limits that are not LangGraph's
+        full = ensure_config(merge_configs(self.config, config))
+        named = full.get("configurable", {})
+        leases, thread_id = named.get(LEASES), named.get("thread_id")
+        inside = _INSIDE in named and LEASE not in named
+        if not isinstance(leases, Leases) or not thread_id or inside or lease_of(full):
+            return None
+        return _Wanted(leases, str(thread_id), actor_of(full))
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         mermaid = self.get_graph().draw_mermaid()
         return {"text/plain": mermaid, "text/markdown": f"```mermaid\n{mermaid}```"}
+
+
+def _resumes(graph_input: Any) -> bool:
+    return graph_input is None or isinstance(graph_input, Command)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    leases: Leases
+    thread_id: str
+    actor: str | None
+
+
+def _leased(config: RunnableConfig | None, lease: Lease) -> RunnableConfig:
+    return merge_configs(config, {"configurable": {LEASE: lease}})
+
+
+def _unleased(config: RunnableConfig) -> RunnableConfig:
+    """Take the lease, which is given back, out of a config that goes to the caller."""
+    named = {k: v for k, v in config.get("configurable", {}).items() if k != LEASE}
+    return {**config, "configurable": named}

@@ -3,37 +3,73 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Literal
+import json
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
 
 from hitl_agent.calls import clean_json, clean_text
-from hitl_agent.errors import CallBusy, GrantRefused, OutcomeUnknown
+from hitl_agent.errors import CallBusy, GrantRefused, HitlError
 from hitl_agent.execution import (
+    Again,
     Answered,
+    Ask,
     Busy,
     Course,
     Doubtful,
     Finished,
+    Happened,
     Judge,
     Judged,
+    NotHappened,
     Refused,
     Review,
     Run,
+    binding,
+    idempotency_key_of,
 )
+from hitl_agent.execution.contract import MAX_TRIES
 from hitl_agent.graph.answers import answer
-from hitl_agent.graph.gate import Gate, thread_of
+from hitl_agent.graph.bounded import bounded
+from hitl_agent.graph.gate import Gate, actor_of, thread_of
+from hitl_agent.graph.outcome import Result, Unknown, failure
 from hitl_agent.graph.state import AgentState, PlannedCall, pending_calls
+from hitl_agent.graph.tool_call import acall_tool, call_in_transaction, call_tool
+from hitl_agent.graph.tool_contract import RunningCall
 from hitl_agent.policy import Effect
 from hitl_agent.review.rendering import command
 from hitl_agent.storage import attempts
+from hitl_agent.storage.checkpoints import lease_of
 from hitl_agent.storage.database import Database
+from hitl_agent.storage.leases import Lease
 
 Next = Command[Literal["planner", "risk_classifier"]]
+
+Told = Refused | Answered | Finished
+"""What the planner is told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A call whose attempt is open, for nobody else.
+
+    Attributes:
+        judged: the call with its attempt.
+        running: what its tool may ask.
+    """
+
+    judged: Judged
+    running: RunningCall
+
+
+Turn = Generator[_Opened, Result | Unknown | None, Next]
+"""Yields each call that is to be made, and is sent what became of it."""
 
 
 class ExecutorNode:
@@ -52,156 +88,274 @@ class ExecutorNode:
 
     def run(self, state: AgentState, config: RunnableConfig) -> Next:
         """Run what is granted."""
-        database, thread_id = self._gate.database(config), thread_of(config)
-        planned = pending_calls(state["messages"])
-        courses = self._gate.courses(database, thread_id, planned)
-        if not _settled(courses):
-            return Command(goto="risk_classifier")
-        messages: list[ToolMessage] = []
-        for one, course in zip(planned, courses, strict=True):
-            begun = self._begin(database, thread_id, one, course)
-            if begun is None:
-                break
-            if isinstance(begun, Run):
-                result = self._call(database, thread_id, begun.judged, config)
-                if result is None:
-                    break
-                begun = self._end(database, thread_id, begun.judged, result)
-            messages.append(answer(begun))
-        return _next(planned, messages)
+        work = _Work(self._gate, self._gate.database(config), config)
+        with self._leased(config) as lease:
+            turn = work.turn(lease, state)
+            outcome: Result | Unknown | None = None
+            while isinstance(step := _step(turn, outcome), _Opened):
+                try:
+                    outcome = work.call(lease, step)
+                except BaseException:
+                    work.cut_off(lease, step)
+                    raise
+            return step
 
     async def arun(self, state: AgentState, config: RunnableConfig) -> Next:
         """Run what is granted, awaiting the tools."""
-        thread_id = thread_of(config)
-        planned = pending_calls(state["messages"])
         database = await asyncio.to_thread(self._gate.database, config)
-        courses = await asyncio.to_thread(self._gate.courses, database, thread_id, planned)
-        if not _settled(courses):
-            return Command(goto="risk_classifier")
+        work = _Work(self._gate, database, config)
+        holding = self._leased(config)
+        lease = await asyncio.to_thread(holding.__enter__)
+        try:
+            turn = work.turn(lease, state)
+            outcome: Result | Unknown | None = None
+            while isinstance(step := await asyncio.to_thread(_step, turn, outcome), _Opened):
+                try:
+                    outcome = await work.acall(lease, step)
+                except BaseException:
+                    await asyncio.shield(asyncio.to_thread(work.cut_off, lease, step))
+                    raise
+            return step
+        finally:
+            await asyncio.shield(asyncio.to_thread(holding.__exit__, None, None, None))
+
+    @contextmanager
+    def _leased(self, config: RunnableConfig) -> Iterator[Lease]:
+        """Work under the lease of whoever drives the thread, or under one for the attempts."""
+        if lease := lease_of(config):
+            yield lease
+            return
+        leases = self._gate.leases(config)
+        with leases.held(thread_of(config), scope="attempt", actor=actor_of(config)) as lease:
+            yield lease
+
+
+class _Work:
+    """One run of the executor.
+
+    Args:
+        gate: knows the tools and the clock.
+        database: where the attempts are.
+        config: LangGraph's.
+    """
+
+    def __init__(self, gate: Gate, database: Database, config: RunnableConfig) -> None:
+        self._gate = gate
+        self._database = database
+        self._config = config
+
+    def turn(self, lease: Lease, state: AgentState) -> Turn:
+        """Bring every call of the turn to its end, or as far as it goes."""
+        planned = pending_calls(state["messages"])
+        courses = self._courses(lease, planned)
         messages: list[ToolMessage] = []
+        for course in courses:
+            if isinstance(course, Doubtful):
+                self._doubt(lease, course.judged, "its time is over")
+        if any(isinstance(one, Judge | Review | Doubtful) for one in courses):
+            return _next(planned, messages)
         for one, course in zip(planned, courses, strict=True):
-            begun = await asyncio.to_thread(self._begin, database, thread_id, one, course)
-            if begun is None:
+            step = self._begin(lease, one, course)
+            while isinstance(step, _Opened):
+                outcome = yield step
+                step = self._close(lease, one, step, outcome)
+            if step is None:
                 break
-            if isinstance(begun, Run):
-                result = await self._acall(database, thread_id, begun.judged, config)
-                if result is None:
-                    break
-                begun = await asyncio.to_thread(
-                    self._end, database, thread_id, begun.judged, result
-                )
-            messages.append(answer(begun))
+            messages.append(answer(step))
         return _next(planned, messages)
 
-    def _begin(
-        self, database: Database, thread_id: str, planned: PlannedCall, course: Course
-    ) -> Run | Refused | Answered | Finished | None:
-        """Open the attempt of a granted call; `Run` comes back only to the one that opened it.
+    def call(self, lease: Lease, opened: _Opened) -> Result | Unknown | None:
+        """Call the tool of an open attempt; for None see `call_in_transaction`."""
+        judged, tool = opened.judged, self._gate.by_name[opened.judged.call.tool]
+        self._database.reached("before tool")
+        if judged.attempt == "reserved":
+            outcome = call_in_transaction(
+                tool,
+                judged,
+                self._config,
+                opened.running,
+                self._database,
+                lambda result: self._end(lease, judged, result),
+            )
+        else:
+            outcome = call_tool(tool, judged, self._config, opened.running)
+        self._database.reached("after tool")
+        return outcome
+
+    async def acall(self, lease: Lease, opened: _Opened) -> Result | Unknown | None:
+        """Call the tool of an open attempt, awaiting it."""
+        judged = opened.judged
+        if judged.attempt == "reserved":
+            return await asyncio.to_thread(self.call, lease, opened)
+        tool = self._gate.by_name[judged.call.tool]
+        self._database.reached("before tool")
+        outcome = await acall_tool(tool, judged, self._config, opened.running)
+        self._database.reached("after tool")
+        return outcome
+
+    def cut_off(self, lease: Lease, opened: _Opened) -> None:
+        """Say of a call that was cut off that it is in doubt, unless its tool can tell more."""
+        contract = self._gate.contract(opened.judged.call.tool)
+        promises = contract.transactional or contract.idempotent_for or contract.reconcile
+        if not promises:
+            with suppress(HitlError):  # what ends the run matters more; its deadline says the same
+                self._doubt(lease, opened.judged, "the call was cut off")
+
+    def _courses(self, lease: Lease, planned: Sequence[PlannedCall]) -> list[Course]:
+        return self._gate.courses(self._database, lease.thread_id, planned)
+
+    def _begin(self, lease: Lease, one: PlannedCall, course: Course) -> _Opened | Told | None:
+        """Open the attempt of a granted call, or the next try of one that was cut off.
 
         None when the call has to be judged again: the policy changed while the turn was run.
         """
         if isinstance(course, Run):
-            now = self._gate.clock()
-            opened = attempts.start(
-                database,
-                thread_id,
-                course.judged,
-                policy_digest=self._gate.policy.digest,
-                now=now,
-                deadline=now + self._gate.call_timeout,
-            )
-            if opened:
-                return course
-            (course,) = self._gate.courses(database, thread_id, [planned])
-        if isinstance(course, Judge | Review | Doubtful):
-            return None
-        judged = course.judged
-        again = command("resume", thread_id)
-        if isinstance(course, Busy):
-            raise CallBusy(
-                f"call `{planned.call.call_id}` of `{planned.call.tool}` is being run since "
-                f"{course.judged.started_at:%H:%M:%S}, here or by another process",
-                hint=f"try `{again}` after {course.judged.deadline:%H:%M:%S}",
-            )
+            if opened := self._open(lease, course.judged):
+                return opened
+            (course,) = self._courses(lease, [one])
+        if isinstance(course, Ask):
+            return self._ask(lease, course.judged)
+        if isinstance(course, Again):
+            if opened := self._again(lease, course.judged):
+                return opened
+            (course,) = self._courses(lease, [one])
         if isinstance(course, Refused | Answered | Finished):
             return course
+        if isinstance(course, Judge | Review | Doubtful):
+            return None
+        judged, again = course.judged, command("resume", lease.thread_id)
+        if isinstance(course, Busy):
+            raise self._busy(judged, again)
         raise GrantRefused(
-            f"call `{planned.call.call_id}` of `{planned.call.tool}` has no valid grant "
+            f"call `{judged.call.call_id}` of `{judged.call.tool}` has no valid grant "
             f"(revision {judged.revision}); nothing was run",
             hint=f"continue with `{again}`",
         )
 
-    def _call(
-        self, database: Database, thread_id: str, judged: Judged, config: RunnableConfig
-    ) -> dict[str, Any] | None:
-        """Call the tool; None when nobody can tell what became of it. A read has failed, then."""
-        try:
-            message = self._gate.by_name[judged.call.tool].invoke(_tool_call(judged), config)
-        except OutcomeUnknown as error:
-            if judged.verdict.effect is Effect.READ:
-                return _failure(error)
-            self._doubt(database, thread_id, judged, str(error))
-            return None
-        except Exception as error:  # noqa: BLE001  any failure of a tool is an outcome
-            return _failure(error)
-        except BaseException:
-            self._doubt(database, thread_id, judged, "the call was cut off")
-            raise
-        return _outcome(message)
-
-    async def _acall(
-        self, database: Database, thread_id: str, judged: Judged, config: RunnableConfig
-    ) -> dict[str, Any] | None:
-        """Like `_call`, awaiting the tool."""
-        try:
-            message = await self._gate.by_name[judged.call.tool].ainvoke(_tool_call(judged), config)
-        except OutcomeUnknown as error:
-            if judged.verdict.effect is Effect.READ:
-                return _failure(error)
-            await asyncio.to_thread(self._doubt, database, thread_id, judged, str(error))
-            return None
-        except Exception as error:  # noqa: BLE001  any failure of a tool is an outcome
-            return _failure(error)
-        except BaseException:
-            doubt = asyncio.to_thread(self._doubt, database, thread_id, judged, "it was cut off")
-            await asyncio.shield(doubt)
-            raise
-        return _outcome(message)
-
-    def _doubt(self, database: Database, thread_id: str, judged: Judged, why: str) -> None:
-        """Note that nobody here can tell what became of the call."""
-        attempts.end(
-            database,
-            thread_id,
+    def _open(self, lease: Lease, judged: Judged) -> _Opened | None:
+        contract, begun = self._gate.contract(judged.call.tool), time.monotonic()
+        now = self._gate.clock()
+        opened = attempts.open_(
+            self._database,
+            lease,
             judged,
-            "in_doubt",
-            {"content": clean_text(why)},
-            revision=judged.revision,
-            now=self._gate.clock(),
+            "reserved" if contract.transactional else "started",
+            bound=binding(
+                judged.call,
+                thread_id=lease.thread_id,
+                tool_version=contract.version,
+                policy_digest=self._gate.policy.digest,
+                requester=judged.requester,
+            ),
+            now=now,
+            deadline=contract.deadline(now),
         )
+        return self._running(opened, begun) if opened else None
 
-    def _end(
-        self, database: Database, thread_id: str, judged: Judged, result: Mapping[str, Any]
-    ) -> Finished:
-        state: Literal["succeeded", "failed"] = (
-            "failed" if result["status"] == "error" else "succeeded"
+    def _again(self, lease: Lease, judged: Judged) -> _Opened | None:
+        contract, begun = self._gate.contract(judged.call.tool), time.monotonic()
+        now = self._gate.clock()
+        opened = attempts.again(
+            self._database, lease, judged, now=now, deadline=contract.deadline(now)
         )
-        closed = attempts.end(
-            database,
-            thread_id,
-            judged,
-            state,
-            result,
-            revision=judged.revision,
-            now=self._gate.clock(),
-        )
-        if not closed:
+        return self._running(opened, begun) if opened else None
+
+    def _running(self, judged: Judged, begun: float) -> _Opened:
+        timeout = self._gate.contract(judged.call.tool).timeout
+        assert timeout is not None  # noqa: S101  a contract of the gate has one
+        key = idempotency_key_of(judged.thread_id, judged.call)
+        return _Opened(judged, RunningCall(key, begun + timeout.total_seconds()))
+
+    def _ask(self, lease: Lease, judged: Judged) -> _Opened | Told | None:
+        """Ask the receiver what became of a call that was cut off."""
+        contract = self._gate.contract(judged.call.tool)
+        assert contract.reconcile is not None  # noqa: S101  see `course`
+        assert contract.timeout is not None  # noqa: S101
+        key = idempotency_key_of(judged.thread_id, judged.call)
+        try:
+            said = bounded(contract.reconcile, contract.timeout.total_seconds(), key)
+        except Exception as error:  # noqa: BLE001  whatever it is, nobody knows
+            self._doubt(lease, judged, f"asking what became of it failed: {error}")
+            return None
+        if isinstance(said, Happened):
+            result: Result = {"status": "success", "content": clean_json(said.result)}
+            return self._ended(lease, judged, _as_content(result))
+        if isinstance(said, NotHappened) and (opened := self._again(lease, judged)):
+            return opened
+        self._doubt(lease, judged, "its tool does not say what became of it")
+        return None
+
+    def _close(
+        self,
+        lease: Lease,
+        one: PlannedCall,
+        opened: _Opened,
+        outcome: Result | Unknown | None,
+    ) -> _Opened | Told | None:
+        """Write what became of a call, or try it again where that does no harm.
+
+        None when the call is in doubt.
+        """
+        judged = opened.judged
+        if outcome is None:  # the connection broke around a commit: what it did is in the row
+            (course,) = self._courses(lease, [one])
+            return self._begin(lease, one, course)
+        if isinstance(outcome, Unknown):
+            return self._unknown(lease, judged, outcome.why)
+        if judged.attempt == "reserved" and outcome["status"] != "error":
+            return _finished(judged, outcome)
+        return self._ended(lease, judged, outcome)
+
+    def _unknown(self, lease: Lease, judged: Judged, why: str) -> _Opened | Told | None:
+        if judged.verdict.effect is Effect.READ:
+            return self._ended(lease, judged, failure(why))
+        contract, now = self._gate.contract(judged.call.tool), self._gate.clock()
+        if judged.attempt == "started" and judged.tries < MAX_TRIES:
+            if contract.remembers(judged.opened_at, now):
+                return self._again(lease, judged)
+            if contract.reconcile is not None:
+                raise self._busy(judged, command("resume", lease.thread_id))
+        self._doubt(lease, judged, why)
+        return None
+
+    def _ended(self, lease: Lease, judged: Judged, result: Result) -> Finished:
+        self._end(lease, judged, result)
+        return _finished(judged, result)
+
+    def _end(self, lease: Lease, judged: Judged, result: Result) -> None:
+        """Write the outcome of an open attempt.
+
+        Raises:
+            GrantRefused: another process has taken the call for lost.
+        """
+        state: Literal["succeeded", "failed"] = _state(result)
+        if not attempts.end(
+            self._database, lease, judged, state, result, now=self._gate.clock()
+        ):
             raise GrantRefused(
                 f"call `{judged.call.call_id}` of `{judged.call.tool}` ended as {state} after "
                 "another process had taken it for lost",
-                hint=f"see `{command('history', thread_id)}`",
+                hint=f"see `{command('history', lease.thread_id)}`",
             )
-        return Finished(replace(judged, attempt=state, result=result))
+
+    def _doubt(self, lease: Lease, judged: Judged, why: str) -> None:
+        known = {"content": clean_text(why)}
+        attempts.end(self._database, lease, judged, "in_doubt", known, now=self._gate.clock())
+
+    def _busy(self, judged: Judged, again: str) -> CallBusy:
+        return CallBusy(
+            f"call `{judged.call.call_id}` of `{judged.call.tool}` is being run since "
+            f"{judged.started_at:%H:%M:%S}, here or by another process",
+            hint=f"try `{again}` after {judged.deadline:%H:%M:%S}",
+        )
+
+
+def _step(turn: Turn, outcome: Result | Unknown | None) -> _Opened | Next:
+    try:
+        return turn.send(outcome)
+    except StopIteration as done:  # which no thread can hand to a coroutine
+        result: Next = done.value
+        return result
 
 
 def _next(planned: Sequence[PlannedCall], messages: list[ToolMessage]) -> Next:
@@ -212,29 +366,16 @@ def _next(planned: Sequence[PlannedCall], messages: list[ToolMessage]) -> Next:
     return Command(update={"messages": messages}, goto=goto)
 
 
-def _settled(courses: Sequence[Course]) -> bool:
-    return not any(isinstance(one, Judge | Review | Doubtful) for one in courses)
+def _state(result: Result) -> Literal["succeeded", "failed"]:
+    return "failed" if result["status"] == "error" else "succeeded"
 
 
-def _tool_call(judged: Judged) -> dict[str, Any]:
-    return {
-        "type": "tool_call",
-        "id": judged.call.call_id,
-        "name": judged.call.tool,
-        "args": dict(judged.call.args),
-    }
+def _finished(judged: Judged, result: Result) -> Finished:
+    return Finished(replace(judged, attempt=_state(result), result=result))
 
 
-def _outcome(message: Any) -> dict[str, Any]:
-    """Return what is stored of a tool's result, and what a crash later replays."""
-    if not isinstance(message, ToolMessage):
-        return {"status": "success", "content": clean_text(str(message))}
-    outcome = {"status": message.status, "content": clean_json(message.content)}
-    if message.artifact is not None:
-        outcome["artifact"] = clean_json(message.artifact)
-    return outcome
-
-
-def _failure(error: Exception) -> dict[str, Any]:
-    text = clean_text(str(error)) or type(error).__name__
-    return {"status": "error", "content": f"the tool failed: {text}"}
+def _as_content(result: Result) -> Result:
+    """Give a result the form that LangChain gives to what a tool returns."""
+    if not isinstance(result["content"], str | list):
+        result["content"] = json.dumps(result["content"], ensure_ascii=False)
+    return result

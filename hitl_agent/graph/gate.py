@@ -15,16 +15,19 @@ from pydantic import BaseModel
 
 from hitl_agent.calls import ToolCall, clean_text
 from hitl_agent.errors import ConfigurationError, InvalidCall
-from hitl_agent.execution import Course, Doubtful, Judge, Judged, course
+from hitl_agent.execution import NO_PROMISE, Contract, Course, Judge, Judged, course
 from hitl_agent.graph.assessment import Assessment, Assessor
 from hitl_agent.graph.state import PlannedCall, task_of
+from hitl_agent.graph.tool_contract import contract_of
 from hitl_agent.policy import Facts, Past, Policy, Tier, Verdict, judge, refused
 from hitl_agent.policy.in_force import PolicyInForce
 from hitl_agent.policy.measures import Measures, counted_name, measure
 from hitl_agent.policy.plan import Plan
 from hitl_agent.review import ReviewRequest, check_arguments, request_id
-from hitl_agent.storage import attempts, judgements
+from hitl_agent.storage import judgements
+from hitl_agent.storage.checkpoints import lease_of
 from hitl_agent.storage.database import Database, shared_database
+from hitl_agent.storage.leases import Lease, Leases
 
 DATABASE = "__hitl_database"
 """Key of `configurable` under which a runtime hands its database to the nodes."""
@@ -35,7 +38,11 @@ GRAPH = "graph_id"
 ACTOR = "actor"
 """Key of `configurable` that says who the agent acts for."""
 
-_SERVER_ACTOR = "langgraph_auth_user_id"  # what LangGraph's servers say of an authenticated user
+LEASES = "__hitl_leases"
+"""Key of `configurable` under which a runtime hands its leases to graphs and nodes."""
+
+SERVER_USER = "langgraph_auth_user_id"
+"""Key of `configurable` by which LangGraph's servers name an authenticated user."""
 
 _SHOWN = 10_000
 """Characters of task and claim that a reviewer is shown."""
@@ -53,6 +60,7 @@ class Turn:
         thread_id: LangGraph's thread.
         graph: the graph's name.
         messages: the conversation so far.
+        lease: under which the thread is driven; None where somebody else drives it.
         actor: who the agent acts for, when the app says so.
     """
 
@@ -60,6 +68,7 @@ class Turn:
     thread_id: str
     graph: str
     messages: Sequence[BaseMessage]
+    lease: Lease | None = None
     actor: str | None = None
 
 
@@ -71,7 +80,7 @@ class Gate:
         tools: what may be called.
         in_force: what may run by itself.
         clock: returns the time, with its zone.
-        call_timeout: after this a call that was started counts as in doubt.
+        call_timeout: after this a call is cut off, unless its tool says otherwise.
         assessor: asked of every call before policy is.
     """
 
@@ -97,6 +106,23 @@ class Gate:
         """JSON schemas of what a caller may pass, by tool."""
         return argument_schemas(self.tools)
 
+    @cached_property
+    def contracts(self) -> Mapping[str, Contract]:
+        """What the tools promise, by name."""
+        return {
+            name: contract_of(tool, self.schemas[name], self.call_timeout)
+            for name, tool in self.by_name.items()
+        }
+
+    def contract(self, tool: str) -> Contract:
+        """What a tool promises; one that is not there promises nothing."""
+        return self.contracts.get(tool, NO_PROMISE)
+
+    def leases(self, config: RunnableConfig) -> Leases:
+        """Return the runtime's leases, or others on the same database."""
+        given = config.get("configurable", {}).get(LEASES)
+        return given if isinstance(given, Leases) else Leases(self.database(config), self.clock)
+
     def database(self, config: RunnableConfig) -> Database:
         """Return the runtime's database, or the one that the environment names."""
         given = config.get("configurable", {}).get(DATABASE)
@@ -111,32 +137,31 @@ class Gate:
     def turn(self, config: RunnableConfig, messages: Sequence[BaseMessage]) -> Turn:
         """Return where the calls of a turn belong."""
         graph = str(config.get("metadata", {}).get(GRAPH) or "graph")
-        named = config.get("configurable", {})
-        actor = named.get(ACTOR) or named.get(_SERVER_ACTOR)
+        lease = lease_of(config)
         return Turn(
             self.database(config),
             thread_of(config),
             graph,
             messages,
-            counted_name(actor),
+            lease,
+            lease.requester if lease else actor_of(config),
         )
 
     def settle(self, turn: Turn, planned: Sequence[PlannedCall]) -> list[Course]:
         """Judge every call that has to be judged and return what happens next to each.
 
-        No course that comes back is `Judge` or `Doubtful`.
+        No course that comes back is `Judge`. A call in doubt is left to the executor, which has a
+        lease to say so.
         """
         # a new call is judged without a look whether it was before, which the write tells as well;
         # an estimator may be slow, and is asked only when its answer counts
         courses: list[Course] = [Judge(one.call, 1) for one in planned]
         if self.assessor.asks:
             courses = self.courses(turn.database, turn.thread_id, planned)
-        while any(isinstance(step, Judge | Doubtful) for step in courses):
+        while any(isinstance(step, Judge) for step in courses):
             known: dict[str, Judged] = {}
             for one, step in zip(planned, courses, strict=True):
-                if isinstance(step, Doubtful):
-                    self._doubt(turn, step)
-                elif not isinstance(step, Judge):
+                if not isinstance(step, Judge):
                     known[one.call.call_id] = step.judged
                 elif judged := self._judge(turn, one, step):
                     known[one.call.call_id] = judged
@@ -163,9 +188,18 @@ class Gate:
             found |= judgements.newest(database, thread_id, unknown)
         now = self.clock()
         return [
-            course(one.call, found.get(one.call.call_id), policy_digest=self.policy.digest, now=now)
-            for one in planned
+            self._course(one.call, found.get(one.call.call_id), now) for one in planned
         ]
+
+    def _course(self, planned: ToolCall, judged: Judged | None, now: datetime) -> Course:
+        tool = judged.call.tool if judged else planned.tool
+        return course(
+            planned,
+            judged,
+            policy_digest=self.policy.digest,
+            now=now,
+            contract=self.contract(tool),
+        )
 
     def _judge(self, turn: Turn, planned: PlannedCall, step: Judge) -> Judged | None:
         """Judge one call; None if it was judged before, here or by another process."""
@@ -194,7 +228,9 @@ class Gate:
                 turn.thread_id,
                 step,
                 verdict,
+                lease=turn.lease,
                 planned=planned.call,
+                tool_version=self.contract(call.tool).version,
                 confidence=assessment.confidence,
                 known=judgements.Known(
                     actor=turn.actor, assessment=assessment.source, **asdict(measures)
@@ -283,16 +319,11 @@ class Gate:
             return replace(verdict, redactions=redactions)
         return None
 
-    def _doubt(self, turn: Turn, step: Doubtful) -> None:
-        attempts.end(
-            turn.database,
-            turn.thread_id,
-            step.judged,
-            "in_doubt",
-            None,
-            revision=step.judged.attempt_revision or step.judged.revision,
-            now=self.clock(),
-        )
+
+def actor_of(config: RunnableConfig) -> str | None:
+    """Return who the agent acts for, if the app or LangGraph's server says so."""
+    named = config.get("configurable", {})
+    return counted_name(named.get(ACTOR) or named.get(SERVER_USER))
 
 
 def thread_of(config: RunnableConfig) -> str:

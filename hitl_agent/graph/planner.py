@@ -20,6 +20,7 @@ from hitl_agent.errors import InvalidCall, PlannerError
 from hitl_agent.graph.gate import Gate, thread_of
 from hitl_agent.graph.state import AgentState, pending_calls, this_run
 from hitl_agent.storage import reviews
+from hitl_agent.storage.checkpoints import lease_of
 
 _EXCERPT = 2000
 """Characters of malformed arguments that are kept."""
@@ -87,7 +88,8 @@ class PlannerNode:
         """Withdraw the questions about calls that a new message has overtaken."""
         if left := [one.call.call_id for one in pending_calls(state["messages"])]:
             database = self._gate.database(config)
-            reviews.withdraw(database, thread_of(config), left, self._gate.clock())
+            now, lease = self._gate.clock(), lease_of(config)
+            reviews.withdraw(database, thread_of(config), left, now, lease=lease)
 
     def _over(self, state: AgentState) -> dict[str, Any] | None:
         turns = sum(isinstance(one, AIMessage) for one in this_run(state["messages"]))

@@ -3,77 +3,159 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
+from uuid import uuid4
 
 from hitl_agent.audit import Entry, Kind
 from hitl_agent.execution import Judged
 from hitl_agent.storage.database import Database
+from hitl_agent.storage.leases import Lease
 from hitl_agent.storage.record import as_parameter
 
 _SQL = "attempts"
 
 
-def start(
+def open_(
     database: Database,
-    thread_id: str,
+    lease: Lease,
     judged: Judged,
+    state: Literal["reserved", "started"],
     *,
-    policy_digest: str,
+    bound: str,
     now: datetime,
     deadline: datetime,
-) -> bool:
+) -> Judged | None:
     """Consume the grant and open the attempt, in one statement.
 
+    Args:
+        database: where to.
+        lease: on the thread.
+        judged: the call.
+        state: `reserved` where the effect belongs to a transaction that is still to come.
+        bound: what the grant has to be bound to: what will run, under what is in force now.
+        now: when.
+        deadline: until when nobody else touches the attempt.
+
     Returns:
-        False if there is no valid grant for exactly this call, or the call was attempted before.
+        The call with its attempt; None if there is no valid grant for exactly this call, or the
+        call was attempted before.
+
+    Raises:
+        LeaseLost: another process has taken the thread over.
     """
-    call_digest = judged.call.digest  # of the arguments that will run, not of a stored column
+    attempt_id = uuid4()
     body = {
-        "call_digest": call_digest,
+        "attempt_id": str(attempt_id),
+        "binding": bound,
+        "call_digest": judged.call.digest,
         "deadline": deadline.isoformat(),
-        "policy_digest": policy_digest,
+        "policy_digest": judged.verdict.policy_digest,
         "revision": judged.revision,
         "tool": judged.call.tool,
+        "tool_version": judged.tool_version,
     }
-    entry = Entry(Kind.STARTED, thread_id, judged.call.call_id, now, body)
-    return database.wrote(
+    kind = Kind.STARTED if state == "started" else Kind.RESERVED
+    entry = Entry(kind, lease.thread_id, judged.call.call_id, now, body)
+    opened = database.wrote(
         _SQL,
-        "start",
-        thread_id=thread_id,
+        "open",
+        thread_id=lease.thread_id,
+        token=str(lease.token),
         call_id=judged.call.call_id,
         revision=judged.revision,
-        call_digest=call_digest,
-        policy_digest=policy_digest,
+        binding=bound,
+        state=state,
+        attempt_id=attempt_id,
         now=now,
         deadline=deadline,
         entries=as_parameter(entry),
     )
+    if not opened:
+        return None
+    return replace(
+        judged,
+        attempt=state,
+        attempt_revision=judged.revision,
+        attempt_id=attempt_id,
+        opened_at=judged.opened_at or now,
+        started_at=now,
+        deadline=deadline,
+        tries=1,
+    )
+
+
+def again(
+    database: Database, lease: Lease, judged: Judged, *, now: datetime, deadline: datetime
+) -> Judged | None:
+    """Open the next try of a call that was started and cut off.
+
+    Returns:
+        The call with its new try; None if the attempt is no longer what `judged` says.
+
+    Raises:
+        LeaseLost: another process has taken the thread over.
+    """
+    attempt_id, tries = uuid4(), judged.tries + 1
+    body = {
+        "attempt_id": str(attempt_id),
+        "call_digest": judged.call.digest,
+        "deadline": deadline.isoformat(),
+        "revision": judged.revision,
+        "tool": judged.call.tool,
+        "try": tries,
+    }
+    entry = Entry(Kind.STARTED, lease.thread_id, judged.call.call_id, now, body)
+    opened = database.wrote(
+        _SQL,
+        "again",
+        thread_id=lease.thread_id,
+        token=str(lease.token),
+        call_id=judged.call.call_id,
+        revision=judged.attempt_revision,
+        previous=judged.attempt_id,
+        attempt_id=attempt_id,
+        now=now,
+        deadline=deadline,
+        entries=as_parameter(entry),
+    )
+    if not opened:
+        return None
+    return replace(judged, attempt_id=attempt_id, started_at=now, deadline=deadline, tries=tries)
 
 
 def end(
     database: Database,
-    thread_id: str,
+    lease: Lease,
     judged: Judged,
     state: Literal["succeeded", "failed", "in_doubt"],
     result: Mapping[str, Any] | None,
     *,
-    revision: int,
     now: datetime,
 ) -> bool:
-    """Write the outcome of a started attempt; of one in doubt, what is known goes on the record.
+    """Write the outcome of an open attempt; of one in doubt, what is known goes on the record.
 
     Returns:
-        False if the attempt of this revision is not in the state `started`.
+        False if the try that `judged` names is not open.
+
+    Raises:
+        LeaseLost: another process has taken the thread over.
     """
-    body = {"result": result, "revision": revision, "tool": judged.call.tool}
-    entry = Entry(Kind(state), thread_id, judged.call.call_id, now, body)
+    body = {
+        "attempt_id": str(judged.attempt_id) if judged.attempt_id else None,
+        "result": result,
+        "revision": judged.attempt_revision,
+        "tool": judged.call.tool,
+    }
+    entry = Entry(Kind(state), lease.thread_id, judged.call.call_id, now, body)
     return database.wrote(
         _SQL,
         "end",
-        thread_id=thread_id,
+        thread_id=lease.thread_id,
+        token=str(lease.token),
         call_id=judged.call.call_id,
-        revision=revision,
+        attempt_id=judged.attempt_id,
         state=state,
         result=dict(result) if result is not None and state != "in_doubt" else None,
         now=now,

@@ -10,6 +10,9 @@ from typing import Any
 _MOST_ROWS = 200
 """Rows of one statement, which takes 65,535 parameters; each count is a plan of its own."""
 
+_FENCED = b"SELECT set_config('hitl.token', %s, true)"
+"""Says to the transaction under which lease it writes; the fence is asked when it commits."""
+
 _VALUES = re.compile(r"VALUES\s*\((?:%s(?:::\w+)?,?\s*)+\)")
 
 
@@ -33,15 +36,21 @@ class Gathered:
         if kept := list(rows):
             self._parts.append((sql, kept))
 
-    def as_one(self) -> tuple[bytes, list[Any]] | None:
-        """Return one statement and its parameters, or None if the parts cannot be joined."""
+    def as_one(self, token: str) -> tuple[bytes, list[Any]] | None:
+        """Return one statement and its parameters, or None if the parts cannot be joined.
+
+        Args:
+            token: of the lease under which it is written, or nothing.
+        """
         sql = _joined(tuple((sql, len(rows)) for sql, rows in self._parts))
         if sql is None:
             return None
-        return sql, [value for _, rows in self._parts for row in rows for value in row]
+        values = [value for _, rows in self._parts for row in rows for value in row]
+        return sql, [*values, token]
 
-    def one_by_one(self) -> Iterator[tuple[bytes, Sequence[Any]]]:
-        """Return the statements in order."""
+    def one_by_one(self, token: str) -> Iterator[tuple[bytes, Sequence[Any]]]:
+        """Return the statements in order, for one transaction."""
+        yield _FENCED, [token]
         for sql, rows in self._parts:
             for row in rows:
                 yield sql.encode(), row
@@ -61,6 +70,5 @@ def _joined(parts: tuple[tuple[str, int], ...]) -> bytes | None:
         row = values[0].removeprefix("VALUES") if values else ""
         many = sql if values is None else sql.replace(values[0], "VALUES" + ",".join([row] * rows))
         statements.append(many.strip().rstrip(";"))
-    *first, last = statements
-    named = ", ".join(f"part_{number} AS ({sql})" for number, sql in enumerate(first))
-    return (f"WITH {named} {last}" if named else last).encode()
+    named = ", ".join(f"part_{number} AS ({sql})" for number, sql in enumerate(statements))
+    return f"WITH {named} ".encode() + _FENCED

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from hitl_agent.audit import Entry, Kind
 from hitl_agent.calls import ToolCall
-from hitl_agent.execution import Judge, Judged
+from hitl_agent.execution import Judge, Judged, binding
 from hitl_agent.policy import Tier, Verdict
 from hitl_agent.review import ReviewRequest
 from hitl_agent.storage.database import Database
+from hitl_agent.storage.leases import Lease
 from hitl_agent.storage.record import as_parameter
 
 if TYPE_CHECKING:
@@ -56,8 +57,15 @@ NOTHING_KNOWN = Known()
 
 
 def keep_policy(database: Database, policy: Policy) -> None:
-    """Keep the document behind a policy's digest for ever."""
-    database.run(_SQL, "keep_policy", digest=policy.digest, document=policy.text)
+    """Keep the document behind a policy's digest for ever, and the reviewers that it names."""
+    people = {name: list(roles) for name, roles in policy.document.reviewers.items()}
+    database.run(
+        _SQL,
+        "keep_policy",
+        digest=policy.digest,
+        document=policy.text,
+        reviewers=people or None,
+    )
 
 
 def newest(database: Database, thread_id: str, call_ids: Iterable[str]) -> dict[str, Judged]:
@@ -72,7 +80,9 @@ def judge(
     step: Judge,
     verdict: Verdict,
     *,
+    lease: Lease | None,
     planned: ToolCall,
+    tool_version: str,
     confidence: float | None,
     known: Known = NOTHING_KNOWN,
     question: ReviewRequest | None,
@@ -85,7 +95,9 @@ def judge(
         thread_id: LangGraph's thread.
         step: the call and its revision.
         verdict: the judgement.
+        lease: on the thread; None where somebody else drives it.
         planned: the call as the planner has it; differs from `step.call` after an edit.
+        tool_version: of the tool, as the grant will be bound to.
         confidence: what the verdict was told of the planner's confidence, in [0, 1].
         known: what later judgements look back at.
         question: what a person is asked, when the call is gated.
@@ -97,17 +109,26 @@ def judge(
     call, call_digest = step.call, step.call.digest
     # most calls are judged as they were planned
     planned_digest = call_digest if planned is call else planned.digest
+    bound = binding(
+        call,
+        thread_id=thread_id,
+        tool_version=tool_version,
+        policy_digest=verdict.policy_digest,
+        requester=known.actor,
+    )
     shown = verdict.to_json()
     grant_id = uuid.uuid4() if verdict.tier in (Tier.AUTO_APPROVE, Tier.SOFT_REVIEW) else None
     expires_at = now + timedelta(seconds=verdict.grant_ttl_seconds)
     body: dict[str, Any] = {
         "args": call.args,
+        "binding": bound,
         "call_digest": call_digest,
         "confidence": confidence,
         "known": known.to_json(),
         "planned_digest": planned_digest,
         "revision": step.revision,
         "tool": call.tool,
+        "tool_version": tool_version,
         "verdict": shown,
     }
     entries = [Entry(Kind.VERDICT, thread_id, call.call_id, now, body)]
@@ -119,8 +140,7 @@ def judge(
                 now,
                 grant_id=grant_id,
                 revision=step.revision,
-                call_digest=call_digest,
-                policy_digest=verdict.policy_digest,
+                bound=bound,
                 source="policy",
                 expires_at=expires_at,
             )
@@ -131,6 +151,7 @@ def judge(
         _SQL,
         "judge",
         thread_id=thread_id,
+        token=str(lease.token) if lease else "",
         call_id=call.call_id,
         revision=step.revision,
         tool=call.tool,
@@ -147,6 +168,8 @@ def judge(
         amount=known.amount,
         currency=known.currency,
         counterparty=known.counterparty,
+        tool_version=tool_version,
+        binding=bound,
         grant_id=grant_id,
         expires_at=expires_at,
         request_id=question.request_id if question else None,
@@ -165,6 +188,10 @@ def judge(
         call_digest=call_digest,
         planned_digest=planned_digest,
         verdict=verdict,
+        thread_id=thread_id,
+        requester=known.actor,
+        tool_version=tool_version,
+        binding=bound,
         request_id=question.request_id if question else None,
         request_status="open" if question else None,
         expires_at=expires_at if grant_id else None,
@@ -228,17 +255,15 @@ def grant_entry(
     *,
     grant_id: uuid.UUID,
     revision: int,
-    call_digest: str,
-    policy_digest: str,
+    bound: str,
     source: str,
     expires_at: datetime,
 ) -> Entry:
     """Return the entry of a grant."""
     body = {
-        "call_digest": call_digest,
+        "binding": bound,
         "expires_at": expires_at.isoformat(),
         "grant_id": str(grant_id),
-        "policy_digest": policy_digest,
         "revision": revision,
         "source": source,
     }
@@ -252,6 +277,10 @@ def _judged(row: Mapping[str, Any]) -> Judged:
         call_digest=row["call_digest"],
         planned_digest=row["planned_digest"],
         verdict=Verdict.from_json(row["verdict"]),
+        thread_id=row["thread_id"],
+        requester=row["actor"],
+        tool_version=row["tool_version"],
+        binding=row["binding"],
         request_id=str(row["request_id"]) if row["request_id"] else None,
         request_status=row["request_status"],
         interrupt_id=row["interrupt_id"],
@@ -264,7 +293,10 @@ def _judged(row: Mapping[str, Any]) -> Judged:
         consumed_at=row["consumed_at"],
         attempt=row["attempt"],
         attempt_revision=row["attempt_revision"],
+        attempt_id=row["attempt_id"],
+        opened_at=row["opened_at"],
         started_at=row["started_at"],
         deadline=row["deadline"],
+        tries=row["tries"] or 1,
         result=row["result"],
     )

@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 COMMANDS = [
-    "run", "list", "show", "approve", "reject", "edit", "respond", "resume", "review", "history",
-    "graph", "db", "db status", "db migrate", "db stop",
+    "run", "list", "show", "approve", "reject", "edit", "respond", "resume", "recover", "review",
+    "history", "graph", "doctor", "db", "db status", "db migrate", "db stop",
 ]  # fmt: skip
 
 

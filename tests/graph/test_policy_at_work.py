@@ -258,25 +258,6 @@ def test_what_the_policy_hides_is_not_shown_and_survives_an_edit(runtime: Runtim
     assert "4 of 4111" in agent.answer("a").text
 
 
-@pytest.mark.parametrize("wanted", ["{min: 2}", "{roles: [finance]}"])
-def test_one_approval_is_not_enough_where_more_is_wanted(runtime: Runtime, wanted: str) -> None:
-    policy = f"tools:\n  send: {{effect: irreversible, reviewers: {wanted}}}\n"
-    agent = desk(runtime, [call("send", "a", to="x")], policy=policy)
-    agent.start()
-    with pytest.raises(InvalidDecision, match="cannot be collected"):
-        agent.decide("a", {"type": "approve"})
-    interrupt = agent.runtime.thread(agent.thread_id).thread.interrupts[0]
-    from langgraph.types import Command
-
-    agent.graph.invoke(Command(resume={interrupt.id: {"type": "approve"}}), agent.config)
-    assert agent.done == []
-    assert "cannot be collected" in (agent.waiting[0].problem or "")
-    agent.decide("a", {"type": "reject"})
-    agent.resume()
-    assert agent.done == []
-    assert agent.status == "done"
-
-
 def test_a_second_opinion_can_only_stop_a_call(runtime: Runtime) -> None:
     agent = desk(
         runtime,

@@ -18,7 +18,13 @@ from langgraph.errors import UnknownInterruptError
 from langgraph.types import Command, Send
 
 from hitl_agent import Runtime
-from hitl_agent.errors import CallBusy, GrantRefused, OutcomeUnknown, StaleDecision
+from hitl_agent.errors import (
+    CallBusy,
+    GrantRefused,
+    OutcomeUnknown,
+    StaleDecision,
+    ThreadBusy,
+)
 from hitl_agent.review.rendering import visible
 from hitl_agent.storage.database import Database
 from tests.support.flows import POLICY, Desk, call, desk
@@ -92,8 +98,10 @@ def test_a_call_id_that_returns_with_another_call_is_refused(runtime: Runtime) -
     "statement",
     [
         """UPDATE hitl.judgement SET args = '{"to": "mallory"}'""",
-        """UPDATE hitl."grant" SET call_digest = 'sha256:0'""",
-        """UPDATE hitl."grant" SET policy_digest = 'sha256:0'""",
+        """UPDATE hitl.judgement SET actor = 'mallory'""",
+        """UPDATE hitl.judgement SET binding = 'sha256:0'""",
+        """UPDATE hitl.judgement SET tool_version = '0'""",
+        """UPDATE hitl."grant" SET binding = 'sha256:0'""",
         """UPDATE hitl."grant" SET consumed_at = now()""",
         """UPDATE hitl."grant" SET expires_at = granted_at""",
         """DELETE FROM hitl."grant" """,
@@ -119,12 +127,15 @@ def test_a_decision_delivered_twice_counts_once(runtime: Runtime) -> None:
     agent = gated(runtime)
     (request,) = agent.waiting
     agent.runtime.decide(request, {"type": "approve"}, reviewer="ana")
+    agent.runtime.decide(request, {"type": "approve"}, reviewer="ana")
     with pytest.raises(StaleDecision):
-        agent.runtime.decide(request, {"type": "approve"}, reviewer="ana")
+        agent.runtime.decide(request, {"type": "approve"}, reviewer="bo")
     agent.resume()
+    agent.runtime.decide(request, {"type": "approve"}, reviewer="ana")
     with pytest.raises(StaleDecision):
-        agent.runtime.decide(request, {"type": "approve"}, reviewer="ana")
+        agent.runtime.decide(request, {"type": "reject"}, reviewer="ana")
     assert agent.done == [("send", "x")]
+    assert agent.kinds("a").count("decision") == agent.kinds("a").count("grant") == 1
 
 
 def test_time_travel_replays_the_stored_result(runtime: Runtime) -> None:
@@ -171,7 +182,7 @@ def test_two_resumes_at_once_run_the_call_once(runtime: Runtime) -> None:
     def resume() -> None:
         try:
             drive(agent, graph_input)
-        except (CallBusy, UnknownInterruptError) as error:  # the others came too late
+        except (ThreadBusy, CallBusy, UnknownInterruptError) as error:  # the others came too late
             errors.append(error)
 
     threads = [threading.Thread(target=resume) for _ in range(8)]
@@ -195,7 +206,7 @@ KILLED = textwrap.dedent(
     log, thread_id, die = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 
     @tool
-    def send(to: str) -> str:
+    def send(to: str, text: str = "") -> str:  # as that of the desk: another tool is another call
         "Send a letter."
         if die == "before":
             os._exit(9)
@@ -240,6 +251,9 @@ def test_a_call_whose_process_was_killed_goes_to_a_person(
     agent = gated(runtime)
     agent.decide("a", {"type": "approve"})
     kill_in_the_call(agent, tmp_path / "log", "after")
+    with pytest.raises(ThreadBusy, match=r"is driven by .* since 12:00:00"):
+        agent.resume()
+    agent.clock.advance(minutes=1)
     with pytest.raises(CallBusy):
         agent.resume()
     agent.clock.advance(minutes=10)

@@ -9,6 +9,8 @@ import pytest
 import rfc8785
 
 from hitl_agent import Runtime
+from hitl_agent.policy import parse_policy
+from hitl_agent.storage import judgements
 from hitl_agent.storage.database import Database
 from tests.support.flows import call, desk
 
@@ -59,6 +61,17 @@ def test_the_document_of_every_policy_in_force_is_kept(database: Database) -> No
         found = connection.execute("SELECT digest, document FROM hitl.policy").fetchall()
     assert [row["digest"] for row in found] == [digest]
     assert "never_run" in found[0]["document"]
+
+
+def test_the_reviewers_that_a_policy_names_are_kept_with_it(database: Database) -> None:
+    named = parse_policy("reviewers: {Ana: [finance], bo: []}")
+    for policy in (named, named, parse_policy("version: 1")):
+        judgements.keep_policy(database, policy)
+    with database.connection() as connection:
+        query = "SELECT digest, reviewers FROM hitl.policy"
+        found = {row["digest"]: row["reviewers"] for row in connection.execute(query)}
+    assert sorted(found.values(), key=str) == [None, {"Ana": ["finance"], "bo": []}]
+    assert found[named.digest] is not None
 
 
 def test_the_history_is_in_the_order_of_time(database: Database) -> None:

@@ -31,7 +31,9 @@ tools:
 
 
 def execute(database: Database, statement: str, **params: Any) -> None:
-    with database.connection() as connection:
+    """Change rows by hand, past the triggers."""
+    with database.connection() as connection, connection.transaction():
+        connection.execute("SET LOCAL session_replication_role = replica")
         connection.execute(statement.encode(), params)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -81,8 +82,11 @@ class Desk:
     def start(self) -> Any:
         return self.graph.invoke(self.runtime.start_input("do it"), self.config)
 
-    def resume(self) -> Any:
-        return self.graph.invoke(self.runtime.resume_input(self.graph, self.thread_id), self.config)
+    def resume(self, *, in_async: bool = False) -> Any:
+        graph_input = self.runtime.resume_input(self.graph, self.thread_id)
+        if in_async:
+            return asyncio.run(self.graph.ainvoke(graph_input, self.config))
+        return self.graph.invoke(graph_input, self.config)
 
     @property
     def waiting(self) -> list[ReviewRequest]:

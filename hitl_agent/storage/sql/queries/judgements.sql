@@ -1,15 +1,18 @@
 -- keep_policy: the document behind a digest, kept for ever
-INSERT INTO hitl.policy (digest, document) VALUES (%(digest)s, %(document)s)
+INSERT INTO hitl.policy (digest, document, reviewers)
+VALUES (%(digest)s, %(document)s, %(reviewers)s)
 ON CONFLICT DO NOTHING;
 
 -- newest: the newest judgement of each call and all that came of it
 SELECT DISTINCT ON (j.call_id)
-    j.call_id, j.revision, j.tool, j.args, j.call_digest, j.planned_digest, j.verdict,
+    j.thread_id, j.call_id, j.revision, j.tool, j.args, j.call_digest, j.planned_digest, j.verdict,
+    j.actor, j.tool_version, j.binding,
     r.request_id, r.status AS request_status, r.interrupt_id, r.problem, r.claim,
     r.created_at AS requested_at, r.due_at,
     d.type AS decision, d.args AS decided_args, d.message, d.reviewer, d.channel,
     g.grant_id, g.expires_at, g.consumed_at,
-    a.state AS attempt, a.revision AS attempt_revision, a.started_at, a.deadline, a.result
+    a.state AS attempt, a.revision AS attempt_revision, a.attempt_id, a.opened_at, a.started_at,
+    a.deadline, a.tries, a.result
 FROM hitl.judgement AS j
 LEFT JOIN hitl.review_request AS r USING (thread_id, call_id, revision)
 LEFT JOIN hitl.decision AS d USING (request_id)
@@ -24,22 +27,22 @@ ORDER BY j.call_id, j.revision DESC;
 WITH judged AS (
     INSERT INTO hitl.judgement (
         thread_id, call_id, revision, tool, args, call_digest, planned_digest, tier, verdict,
-        policy_digest, judged_at, confidence, assessment, actor, amount, currency, counterparty
+        policy_digest, judged_at, confidence, assessment, actor, amount, currency, counterparty,
+        tool_version, binding
     ) VALUES (
         %(thread_id)s, %(call_id)s, %(revision)s, %(tool)s, %(args)s, %(call_digest)s,
         %(planned_digest)s, %(tier)s, %(verdict)s, %(policy_digest)s, %(now)s, %(confidence)s,
-        %(assessment)s, %(actor)s, %(amount)s, %(currency)s, %(counterparty)s
+        %(assessment)s, %(actor)s, %(amount)s, %(currency)s, %(counterparty)s,
+        %(tool_version)s, %(binding)s
     )
     ON CONFLICT DO NOTHING
     RETURNING thread_id, call_id, revision
 ), granted AS (
     INSERT INTO hitl."grant" (
-        grant_id, thread_id, call_id, revision, call_digest, policy_digest, source, granted_at,
-        expires_at
+        grant_id, thread_id, call_id, revision, binding, source, granted_at, expires_at
     )
     SELECT
-        %(grant_id)s, thread_id, call_id, revision, %(call_digest)s, %(policy_digest)s, 'policy',
-        %(now)s, %(expires_at)s
+        %(grant_id)s, thread_id, call_id, revision, %(binding)s, 'policy', %(now)s, %(expires_at)s
     FROM judged
     WHERE %(grant_id)s::uuid IS NOT NULL
 ), asked AS (
@@ -62,7 +65,7 @@ WITH judged AS (
     SELECT j.thread_id, j.call_id, e::json ->> 'kind', e
     FROM judged AS j, json_array_elements_text(%(entries)s::json) AS e
 )
-SELECT count(*) AS written FROM judged;
+SELECT count(*) AS written, set_config('hitl.token', %(token)s, true) FROM judged;
 
 -- tools_run: the tools of which a call was begun in the thread
 SELECT DISTINCT j.tool

@@ -1,0 +1,151 @@
+"""What tool authors write: a tool's contract, and what a call is told while it runs."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import psycopg
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
+
+from hitl_agent.calls import clean_json, digest
+from hitl_agent.errors import ConfigurationError, TimeUp
+from hitl_agent.execution import NO_PROMISE, Contract
+from hitl_agent.execution.contract import Reconcile
+
+Tool = TypeVar("Tool", bound=BaseTool)
+
+CALL = "__hitl_call"
+"""Key of `configurable` under which a tool finds the call it runs for."""
+
+_ATTRIBUTE = "_hitl_contract"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningCall:
+    """What a tool may ask about the call it runs for.
+
+    Attributes:
+        key: its idempotency key.
+        until: when its time is over, in seconds of `time.monotonic`.
+        connection: the attempt's transaction, for a tool that is `transactional`.
+    """
+
+    key: str
+    until: float
+    connection: psycopg.Connection[Any] | None = None
+
+
+def contract(
+    *,
+    version: str = "",
+    timeout: timedelta | None = None,
+    idempotent_for: timedelta | None = None,
+    reconcile: Reconcile | None = None,
+    transactional: bool = False,
+) -> Callable[[Tool], Tool]:
+    """Say what a tool promises: how a call of it may be gone on with that was cut off.
+
+    Written above `@tool`. A tool without promises is never called twice: a person is asked.
+
+    Args:
+        version: change it when the same arguments come to mean something else: what was approved
+            under another version is judged anew.
+        timeout: a call is cut off after this time; without it, the graph's `call_timeout`.
+        idempotent_for: how long the receiver remembers an idempotency key and answers a repeated
+            request without doing it again. The tool has to send `idempotency_key(config)`.
+        reconcile: is given the idempotency key of a call that was cut off and returns `Happened`
+            or `NotHappened`; it raises if it cannot tell, and a person is asked. It is called only
+            after the call's time is over.
+        transactional: all that a call does, it does in `transaction(config)`.
+
+    Raises:
+        ConfigurationError: a time is not positive, or `transactional` stands beside another
+            promise, which it makes pointless.
+    """
+    for name, given in (("timeout", timeout), ("idempotent_for", idempotent_for)):
+        if given is not None and given <= timedelta(0):
+            raise ConfigurationError(f"`{name}` is a time above 0")
+    if transactional and (idempotent_for or reconcile):
+        raise ConfigurationError(
+            "a transactional tool is never in doubt", hint="take the other promise out"
+        )
+    if inspect.iscoroutinefunction(reconcile):
+        raise ConfigurationError("`reconcile` is an ordinary function, not a coroutine")
+    promise = Contract(version, timeout, idempotent_for, reconcile, transactional)
+
+    def keep(tool: Tool) -> Tool:
+        # not in `metadata`, which LangChain sends along with traces and events
+        object.__setattr__(tool, _ATTRIBUTE, promise)
+        return tool
+
+    return keep
+
+
+def contract_of(tool: BaseTool | None, schema: Any, call_timeout: timedelta) -> Contract:
+    """Return a tool's contract with nothing left open: its version and its timeout are there."""
+    promise = getattr(tool, _ATTRIBUTE, NO_PROMISE)
+    return replace(
+        promise,
+        version=promise.version or digest(clean_json(schema)),
+        timeout=promise.timeout or call_timeout,
+    )
+
+
+def idempotency_key(config: RunnableConfig) -> str:
+    """Return the key of the call that a tool runs for, 32 hex digits.
+
+    Every try of the call gets the same one, in whichever process, today or after a crash.
+
+    Args:
+        config: what LangChain gives to a tool with a parameter `config: RunnableConfig`.
+
+    Raises:
+        ConfigurationError: the tool was not called by the executor.
+    """
+    return _running(config).key
+
+
+def time_left(config: RunnableConfig) -> float:
+    """Return how many seconds the call has left: the timeout for what it sends.
+
+    Ask right before sending. A process that was frozen meanwhile then learns that its time is over,
+    before it does what another process may have done in its place.
+
+    Raises:
+        TimeUp: none.
+        ConfigurationError: the tool was not called by the executor.
+    """
+    left = _running(config).until - time.monotonic()
+    if left <= 0:
+        raise TimeUp("the time for this call is over; nothing was sent")
+    return left
+
+
+def transaction(config: RunnableConfig) -> psycopg.Connection[Any]:
+    """Return the connection on which a transactional tool does all that it does.
+
+    What is done on it and the attempt's outcome are committed together, or not at all. It cannot
+    be committed or rolled back by the tool; an error that leaves the tool rolls it back.
+
+    Raises:
+        ConfigurationError: the tool is not `transactional`, or was not called by the executor.
+    """
+    connection = _running(config).connection
+    if connection is None:
+        raise ConfigurationError(
+            "the tool has no transaction", hint="declare it with `@contract(transactional=True)`"
+        )
+    return connection
+
+
+def _running(config: RunnableConfig) -> RunningCall:
+    running = config.get("configurable", {}).get(CALL)
+    if not isinstance(running, RunningCall):
+        raise ConfigurationError("the tool was not called by the executor")
+    return running
