@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,43 @@ from hitl_agent.cli import output
 from hitl_agent.cli.options import read_json
 from hitl_agent.errors import HitlError, InvalidDecision
 from hitl_agent.review.decision import MAX_MESSAGE, Approve, Decision, Edit, Reject, Respond
+from hitl_agent.review.rendering import command, to_terminal
 
 if TYPE_CHECKING:
     from hitl_agent.review import ReviewRequest
 
+_SHA256 = "sha256:"
+_LEAST_DIGEST = 8
+
 _KEYS = {"a": "approve", "e": "edit", "r": "reject", "p": "respond"}
+
+
+def require_read(request: ReviewRequest, digests: Sequence[str]) -> None:
+    """Raise `InvalidDecision` unless a call may be approved by somebody who is not asked here.
+
+    Args:
+        request: the question.
+        digests: of calls that may be approved, or their beginnings. Without one, a call that takes
+            more than a page is refused: its digest stands below it, for whoever has seen its end.
+    """
+    from hitl_agent.cli.views import pages
+
+    name, thread_id = request.call.call_id, request.thread_id
+    show = f"read it with `{command('show', thread_id)}`"
+    begun = [one.removeprefix(_SHA256) for one in digests]
+    if any(len(one) < _LEAST_DIGEST for one in begun):
+        raise InvalidDecision(
+            f"`--digest` takes at least {_LEAST_DIGEST} digits of a digest", hint=show
+        )
+    found = request.call_digest.removeprefix(_SHA256)
+    if begun and not any(map(found.startswith, begun)):
+        raise InvalidDecision(f"call `{name}` has another digest than `--digest`", hint=show)
+    if not begun and (number := len(pages(request, screen=False))) > 1:
+        size = len(to_terminal(request.shown_call))
+        raise InvalidDecision(
+            f"call `{name}` has {number} pages, {size:,} characters, too many to approve unseen",
+            hint=f"{show} and add --digest with the digest below it, or use `hitl review`",
+        )
 
 
 def edited(request: ReviewRequest) -> dict[str, Any]:
@@ -71,20 +104,41 @@ def _editor() -> list[str]:
     raise HitlError("there is no editor", hint="set EDITOR, or pass --args JSON")
 
 
-def decision(request: ReviewRequest) -> Decision | str:
-    """Ask for a decision; `skip` or `quit` when there is none."""
+def decision(request: ReviewRequest, *, shown: bool = True) -> Decision | str:
+    """Ask for a decision; `skip` or `quit` when there is none.
+
+    A call of several pages can be approved when its last one has been shown.
+
+    Args:
+        request: the question.
+        shown: whether the call, or its first page, has been printed.
+    """
+    from hitl_agent.cli.views import pages
+
     allowed = request.verdict.allowed_decisions
     offered = {key: word for key, word in _KEYS.items() if word in allowed}
-    words = {**offered, "s": "skip", "q": "quit"}
-    menu = ", ".join(f"[{key}] {word}" for key, word in words.items())
+    all_ = pages(request)
+    unread = all_[1:] if shown else all_ * (len(all_) > 1)
     # said again where the answer is typed: long arguments may have scrolled the call away
     call = f"{output.safe(request.call.tool)} ({output.safe(request.call.call_id)})"
     while True:
+        words = {**offered, "s": "skip", "q": "quit"}
+        if unread:
+            words = {"m": "more", **words}
+            words.pop("a", None)
+        menu = ", ".join(f"[{key}] {word}" for key, word in words.items())
         try:
             given = _line(f"{call}: {menu}").strip().lower()
             word = words.get(given, given)
             if word in ("skip", "quit"):
                 return word
+            if unread and word in ("more", ""):
+                output.dialogue(unread.pop(0))
+                output.dialogue(f"    … page {len(all_) - len(unread)} of {len(all_)}")
+                continue
+            if unread and word in ("a", "approve"):
+                output.problem("there is more of it to read before it can be approved: [m] more")
+                continue
             if word in offered.values():
                 return _answer(word, request)
         except EOFError:

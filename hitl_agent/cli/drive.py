@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from hitl_agent.cli import output
 from hitl_agent.cli.capture import captured, stoppable
-from hitl_agent.cli.views import next_steps, print_waiting
+from hitl_agent.cli.views import CLAIMS, next_steps, print_waiting
 from hitl_agent.errors import ConfigurationError
 from hitl_agent.project import find_project
 from hitl_agent.review.rendering import command
@@ -124,7 +124,7 @@ def _progress(node: str, update: Any) -> Sequence[Mapping[str, Any]]:
             planned += message.tool_calls
             if not message.tool_calls and message.text:
                 text = output.safe_lines(message.text, indent=13)
-                output.line(f"{'answer':<12} {text}", style="bold")
+                output.line(f"{'answer':<12} {CLAIMS} {text}", style="bold")
         elif isinstance(message, BaseMessage) and node != "planner" and message.text:
             _said(node, message.type, message.text, style="", limit=300)
     return planned

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import sys
@@ -14,15 +13,19 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import typer
+from rich.cells import chop_cells
 from rich.console import Console
 from rich.text import Text
 
 from hitl_agent.errors import ConfigurationError, DocumentError, HitlError, InvalidDecision
-from hitl_agent.review.rendering import command, visible
+from hitl_agent.review.rendering import command, to_json_text, to_line, visible
 
 DONE, FAILED, USAGE, WAITING, INTERRUPTED = 0, 1, 2, 3, 130
 
 _PIPED_WIDTH = 100_000
+
+_GOES_ON = "  … "
+"""What stands before the rest of a line that is longer than the screen is wide."""
 
 
 class _Console(Console):
@@ -70,25 +73,45 @@ def safe_lines(text: object, *, indent: int = 0) -> str:
     return visible(str(text), lines=True).replace("\n", "\n" + " " * indent)
 
 
-def as_json(value: Any) -> str:
-    """Return JSON in printable ASCII: whatever a terminal would act on is an escape."""
-    return json.dumps(value, ensure_ascii=True, default=str).replace("\x7f", "\\u007f")
-
-
 def print_json(value: Any) -> None:
     """Print JSON to stdout, unwrapped."""
     if sys.stdout is None:  # closed by the caller
         return
     try:
-        sys.stdout.write(as_json(value) + "\n")
+        sys.stdout.write(to_json_text(value) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         out.on_broken_pipe()
 
 
+def rows(text: str, columns: int) -> list[str]:
+    """Return lines of safe text as rows of a screen; what continues a line stands behind a sign.
+
+    Were it left to the terminal to break long lines, a text of the right length could show what
+    looks like a line of ours.
+    """
+    found: list[str] = []
+    for one in text.split("\n"):
+        first = chop_cells(one, columns)[:1] or [""]
+        rest = chop_cells(one[len(first[0]) :], max(1, columns - len(_GOES_ON)))
+        found += [*first, *(_GOES_ON + row for row in rest if row)]
+    return found
+
+
 def line(text: str, *, style: str | None = None) -> None:
-    """Print a line to stdout without wrapping or markup."""
-    out.print(Text(text, style=style or ""), soft_wrap=True)
+    """Print lines to stdout without markup, on a terminal as its `rows`."""
+    _print(out, text, style or "")
+
+
+def dialogue(text: str) -> None:
+    """Print lines to stderr for a person who is asked, on a terminal as its `rows`."""
+    _print(err, text, "")
+
+
+def _print(console: Console, text: str, style: str) -> None:
+    if console.is_terminal:
+        text = "\n".join(rows(text, console.width))
+    console.print(Text(text, style=style), soft_wrap=True)
 
 
 def hint(text: str) -> None:
@@ -104,7 +127,7 @@ def next_hint(commands: Sequence[str]) -> None:
 
 def problem(text: object) -> None:
     """Print what is wrong to stderr."""
-    err.print(Text(f"error: {safe_lines(text, indent=7)}", style="red"), soft_wrap=True)
+    _print(err, f"error: {safe_lines(text, indent=7)}", "red")
 
 
 def width() -> int:
@@ -113,14 +136,14 @@ def width() -> int:
 
 
 def short_args(args: Any, *, limit: int = 60) -> str:
-    """Return arguments on one line."""
-    return json_text(json.dumps(args, ensure_ascii=False, default=str), limit=limit)
+    """Return arguments on one line, long texts abbreviated."""
+    shown = to_line(args)
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
-def json_text(text: str, *, limit: int | None = None) -> str:
+def json_text(text: str) -> str:
     """Return one line of JSON as it may be shown; its backslashes are JSON's own and stay."""
-    shown = "\\".join(visible(part) for part in text.split("\\"))
-    return shown if limit is None or len(shown) <= limit else f"{shown[: limit - 1]}…"
+    return "\\".join(visible(part) for part in text.split("\\"))
 
 
 def age(then: datetime, now: datetime | None = None) -> str:
@@ -184,7 +207,7 @@ def fail(message: str, next_: str | None, status: int, *, json_: bool) -> NoRetu
     """Say what is wrong and what to do next, and end with a status."""
     if json_:
         with suppress(BrokenPipeError, AttributeError):
-            sys.stderr.write(as_json({"error": message, "next": next_}) + "\n")
+            sys.stderr.write(to_json_text({"error": message, "next": next_}) + "\n")
     else:
         problem(message)
         if next_:

@@ -90,7 +90,7 @@ class _Round:
                 print_field("thread", request.thread_id)
                 print_field("graph", request.graph)
                 print_text("task", request.task)
-                print_request(request)
+                print_request(request, begin=True)
         return request
 
     def ask(self, request: ReviewRequest) -> bool:
@@ -98,15 +98,15 @@ class _Round:
         from hitl_agent.cli import ask
         from hitl_agent.cli.settle import check, record, resume
 
-        answer = ask.decision(request)
+        answer = ask.decision(request, shown=not self.report.json_)
         if isinstance(answer, str):
             return answer != "quit"
         try:
             check(request, answer)
-            record(self.runtime, request, answer, self.reviewer, json_=self.report.json_)
+            outcome = record(self.runtime, request, answer, self.reviewer, json_=self.report.json_)
             self.decided.append({"request_id": request.request_id, "decision": answer.type})
             self.report.thread_id = request.thread_id
-            if request.gates:
+            if request.gates and outcome.decision:
                 resume(self.runtime, request.thread_id, json_=self.report.json_)
         except HitlError as error:
             if isinstance(error, InvalidDecision):  # nothing is stored: the question stands

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,15 +10,15 @@ from rich.cells import cell_len, set_cell_size
 
 from hitl_agent.cli.output import (
     age,
-    json_text,
     line,
     out,
+    rows,
     safe,
     safe_lines,
     short_args,
     width,
 )
-from hitl_agent.review.rendering import command
+from hitl_agent.review.rendering import command, to_terminal
 from hitl_agent.review.request import ReviewRequest
 
 if TYPE_CHECKING:
@@ -27,6 +26,16 @@ if TYPE_CHECKING:
 
 _LABEL = 11
 """Width of the labels of a page."""
+
+CLAIMS = "the planner claims:"
+"""Stands before text of a model: nobody has checked it."""
+
+_PAGE = (100, 40)
+"""Columns and rows of a page where there is no terminal to ask."""
+
+_LEAST_ROWS = 5
+_MENU_ROWS = 6
+"""Rows that a page leaves for the question below it."""
 
 _COLUMNS = ("DUE", "WAITS", "TIER", "THREAD", "CALL", "TOOL", "GRAPH", "ARGUMENTS", "WHY")
 
@@ -59,7 +68,7 @@ def _print_table(waiting: Sequence[ReviewRequest]) -> bool:
             safe(one.call.tool, limit=_NAME),
             safe(one.graph, limit=_NAME),
             short_args(one.shown_args, limit=200),
-            safe("; ".join(one.verdict.reasons), limit=200),
+            safe(_why(one), limit=200),
         )
         for one in waiting
     ]
@@ -93,23 +102,52 @@ def _print_card(one: ReviewRequest) -> None:
     graph = safe(one.graph, limit=_NAME)
     tier = f"{one.verdict.tier}  " if not one.gates else ""
     line(f"  {tier}graph {graph}  waits {age(one.created_at)}  due {_due(one.due_at)}")
-    line(f"  {safe('; '.join(one.verdict.reasons), limit=max(_LEAST, room))}", style="yellow")
+    line(f"  {safe(_why(one), limit=max(_LEAST, room))}", style="yellow")
 
 
-def print_request(one: ReviewRequest) -> None:
-    """Print everything needed to decide on one call."""
+def pages(one: ReviewRequest, *, screen: bool = True) -> list[str]:
+    """Return a call in pages that are seen at once each.
+
+    Args:
+        one: the question about the call.
+        screen: fit them to this terminal, if there is one; else they are the same everywhere.
+    """
+    columns, height = _PAGE
+    if screen and out.is_terminal:
+        columns, height = out.width, max(_LEAST_ROWS, out.height - _MENU_ROWS)
+    found = rows(_call(one), columns)
+    return ["\n".join(found[at : at + height]) for at in range(0, len(found), height)]
+
+
+def _call(one: ReviewRequest) -> str:
+    """Return a call under our labels, what is told of it (`!`) last."""
+    tool, rest = to_terminal(one.shown_call).split("\n", 1)
+    shown = rest.replace("\n", "\n    ")
+    return f"{'tool':<{_LABEL}}{tool}\narguments\n    {shown}"
+
+
+def print_request(one: ReviewRequest, *, begin: bool = False) -> None:
+    """Print everything needed to decide on one call.
+
+    Args:
+        one: the question about it.
+        begin: print the first page only of a call that has several: the person will be asked to
+            read on.
+    """
     print_field("call", one.call.call_id)
-    print_field("tool", f"{one.call.tool} ({one.verdict.effect})", style="bold")
-    print_field("arguments", "" if one.call.args else "none")
-    if one.call.args:
-        # what JSON itself does not escape is made visible line by line
-        for text in json.dumps(one.shown_args, indent=2, ensure_ascii=False).split("\n"):
-            line(f"    {json_text(text)}")
+    parts = pages(one) if begin else []
+    text, caution, cautions = (parts[0] if len(parts) > 1 else _call(one)).partition("\n    ! ")
+    line(text)
+    if caution:
+        line(f"    ! {cautions}", style="yellow")
+    if len(parts) > 1:
+        line(f"    … page 1 of {len(parts)}", style="dim")
+    print_field("effect", str(one.verdict.effect))
     print_field("stopped" if one.gates else "runs", str(one.verdict.tier), style="yellow")
     for reason in one.verdict.reasons:
         line(f"    - {safe(reason)}")
     if one.claim:
-        print_field("claim", "the planner's own words, not checked:")
+        print_field("claim", CLAIMS)
         print_text("", one.claim)
     if one.problem:
         print_field("problem", f"the last answer was refused: {one.problem}", style="red")
@@ -119,14 +157,21 @@ def print_request(one: ReviewRequest) -> None:
     due = f", due {_due(one.due_at)} ({one.due_at:%Y-%m-%d %H:%M %Z})" if one.due_at else ""
     print_field("waits", f"{age(one.created_at)}{due}")
     print_field("answers", ", ".join(one.verdict.allowed_decisions))
+    for progress in _voted(one):
+        print_field("votes", progress)
+    for vote in one.votes:
+        said = f": {vote.message}" if vote.message else ""
+        line(f"    - {safe(f'{vote.reviewer} {vote.type}{said}')}")
 
 
 def print_results(results: Sequence[dict[str, Any]]) -> None:
     """Print what happened so far."""
     for one in results:
         content = one["content"]
-        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-        line(f"    {safe(one['outcome'] or '?'):<10} {safe(one['tool'])}: {safe(text, limit=400)}")
+        text = (
+            safe(content, limit=400) if isinstance(content, str) else short_args(content, limit=400)
+        )
+        line(f"    {safe(one['outcome'] or '?'):<10} {safe(one['tool'])}: {text}")
 
 
 def print_field(name: str, text: str, *, style: str | None = None) -> None:
@@ -154,7 +199,8 @@ def print_thread(view: ThreadView) -> None:
         print_results(view.results)
     final = view.to_json().get("final")
     if isinstance(final, str) and final and final != thread.error:
-        print_text("answer", final)
+        print_field("answer", CLAIMS)
+        print_text("", final)
     for one in view.waiting:
         line("")
         print_request(one)
@@ -197,6 +243,18 @@ def _ended(view: ThreadView) -> bool:
     messages = view.thread.messages
     kwargs = messages[-1].additional_kwargs if messages else {}
     return isinstance(kwargs, Mapping) and kwargs.get("outcome") == "failed"
+
+
+def _why(one: ReviewRequest) -> str:
+    """Return what to know of a call before its arguments: what deceives first, then the rest."""
+    return "; ".join((*one.cautions, *_voted(one), *one.verdict.reasons))
+
+
+def _voted(one: ReviewRequest) -> list[str]:
+    """Return how far the approval is, where it takes more than anybody's one vote."""
+    outcome = one.outcome
+    several = outcome.wanted > 1 or one.verdict.reviewers.roles or one.votes
+    return [outcome.progress] if several else []
 
 
 def _due(due_at: datetime | None) -> str:

@@ -55,6 +55,11 @@ def waiting(hitl):
     return hitl
 
 
+def read(hitl) -> tuple[str, str]:
+    """The option with which somebody approves a long call who has read it."""
+    return "--digest", hitl("list", "--json").json[0]["call_digest"]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_text_shows_plainly(waiting, name):
     ended = waiting(*COMMANDS[name])
@@ -75,14 +80,15 @@ def test_json_is_printable_ascii(waiting, name):
 
 
 def test_review_shows_plainly(waiting):
-    ended = waiting("review", stdin=f"{ESC}\na\n{ESC}\n")
+    ended = waiting("review", stdin=f"{ESC}\na\n" + "m\n" * 6 + f"a\n{ESC}\n")
     assert unseen(ended.out + ended.err) == []
     assert ended.status == 0
 
 
 def test_no_text_passes_for_a_line_of_ours(waiting):
     """The hostile text has a line that reads `status     done`."""
-    seen = [waiting(*COMMANDS[name]) for name in ("show", "run over it", "approve", "show")]
+    seen = [waiting(*COMMANDS[name]) for name in ("show", "run over it")]
+    seen += [waiting("approve", "t", *read(waiting)), waiting("show", "t")]
     lines = [line for ended in seen for line in (ended.out + ended.err).splitlines()]
     assert [one for one in lines if one.startswith("status     ")] == [
         "status     waiting",
@@ -97,7 +103,7 @@ def test_markup_is_text(waiting):
 
 
 def test_what_a_tool_prints_goes_to_stderr_marked_as_such(waiting):
-    ended = waiting("approve", "t", "--json")
+    ended = waiting("approve", "t", "--json", *read(waiting))
     assert ended.status == 0
     assert ended.json["status"] == "done"
     assert "  | printed" in ended.err
@@ -107,6 +113,7 @@ def test_what_a_tool_prints_goes_to_stderr_marked_as_such(waiting):
 def test_a_call_that_is_long_is_shown_whole_and_listed_short(waiting):
     shown, listed = waiting("show", "t").out, waiting("list").out
     assert "long " * 5000 in shown
+    assert "25,000 characters, 25,000 bytes, sha256:" in shown
     assert max(map(len, listed.splitlines())) < 1000
 
 

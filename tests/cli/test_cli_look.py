@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from hashlib import sha256
 
 import pytest
+from rich.cells import cell_len
 
 from hitl_agent.cli import output, views
+from hitl_agent.review.rendering import to_json_text
 
 LISTED = {
     "thread_id", "graph", "interrupt_id", "request_id", "call_id", "tool", "args", "tier",
@@ -108,7 +111,7 @@ def test_show_of_a_thread_that_is_done_has_its_answer(hitl):
     hitl("run", "desk", "--runbook", "small.yaml", "--thread", "t")
     ended = hitl("show", "t")
     assert "status     done" in ended.out
-    assert "answer     the runbook is done" in ended.out
+    assert "answer     the planner claims:\n           the runbook is done" in ended.out
     assert ended.err == ""
     assert hitl("show", "t", "--json").json["status"] == "done"
 
@@ -171,6 +174,49 @@ def test_ids_in_hints_cannot_smuggle_a_command():
 
 
 def test_what_json_cannot_say_is_said_as_text():
-    assert json.loads(output.as_json({"at": datetime(2026, 1, 1)})) == {  # noqa: DTZ001
-        "at": "2026-01-01 00:00:00"
-    }
+    shown = to_json_text({"at": datetime(2026, 1, 1)})  # noqa: DTZ001
+    assert json.loads(shown) == {"at": "2026-01-01 00:00:00"}
+
+
+def test_what_the_planner_says_is_labelled_as_its_claim(hitl):
+    ran = hitl("run", "desk", "--runbook", "small.yaml", "--thread", "done")
+    assert "answer       the planner claims: the runbook is done" in ran.out
+    hitl.waits("t")
+    assert (
+        "claim      the planner claims:\n           the parcel was lost\n" in hitl("show", "t").out
+    )
+
+
+def test_a_name_that_mixes_scripts_is_told_before_the_reasons(hitl):
+    hitl.waits("t")
+    edited = '{"to": "ada@p\u0430ypal.com", "text": "hello"}'
+    hitl("edit", "t", "--call", "letter.1", "--args", edited)
+    hitl("reject", "t", "--call", "money.1")
+    told = "`to`: `p\u0430ypal` mixes Cyrillic and Latin: \u0430 is U+0430"
+    assert f"    }}\n    ! {told}\n" in hitl("show", "t").out
+    listed = hitl("list")
+    assert f"  {told}; " in listed.out
+    assert hitl("list", "--json").json[0]["cautions"] == [told]
+
+
+def test_a_long_text_is_listed_by_its_beginning_length_and_digest(hitl):
+    hitl.waits("t")
+    args = json.dumps({"to": "ada@example.com", "text": "so sörry " * 100})
+    hitl("edit", "t", "--call", "letter.1", "--args", args)
+    hitl("reject", "t", "--call", "money.1")
+    digest = sha256(("so sörry " * 100).encode()).hexdigest()
+    told = f"900 characters, 1,000 bytes, sha256:{digest}"
+    assert f'"text": "so sörry so sörry so sörry so sörry so s"… [{told}]' in hitl("list").out
+    assert f"    ! `text`: {told}\n" in hitl("show", "t").out
+
+
+def test_a_long_line_never_wraps_into_a_line_of_ours(monkeypatch, capsys):
+    monkeypatch.setattr(output.out, "_width", 40)
+    monkeypatch.setattr(output.out, "_force_terminal", True)
+    text = "task".ljust(40) + "status     done".ljust(36) + "中" * 40
+    output.line(text)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "task".ljust(40)
+    assert lines[1] == "  … status     done".ljust(40)
+    assert all(one.startswith("  … ") and cell_len(one) <= 40 for one in lines[1:])
+    assert lines[0] + "".join(one.removeprefix("  … ") for one in lines[1:]) == text

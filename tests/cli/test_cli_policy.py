@@ -210,7 +210,7 @@ def test_a_call_is_explained(hitl_bare):
     assert found["policy_digest"] == checked["digest"]
     found = explained(hitl_bare, "refund", "--args", '{"order_id": "A", "amount": 80}')
     assert (found["tier"], found["sla_seconds"]) == ("hard_gate", 900)
-    assert found["reviewers"] == {"min": 1, "roles": []}
+    assert found["reviewers"] == {"min": 1, "roles": [], "reject": None}
     assert found["allowed_decisions"] == ["approve", "edit", "reject", "respond"]
     assert "money leaves the house" in found["rules"][0]["reason"]
 
@@ -272,7 +272,7 @@ def test_what_is_known_is_what_is_given(hitl_bare, folder):
     )
     found = explained(hitl_bare, *args, *at, "--actor", "ana", "--untrusted", "read_page")
     assert (found["tier"], found["rules"][0]["id"]) == ("hard_gate", "stranger")
-    assert found["reviewers"] == {"min": 2, "roles": ["finance"]}
+    assert found["reviewers"] == {"min": 2, "roles": ["finance"], "reject": "one"}
     assert found["facts"]["untrusted"] == ["read_page"]
     shown = hitl_bare("policy", "explain", *args, *at, "--untrusted", "read_page").out
     assert "reviewers  2, among them finance" in shown

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from rich.cells import cell_len
+
+from hitl_agent.cli import output
 
 
 def test_nothing_to_review_is_done(hitl):
@@ -120,8 +125,8 @@ def test_what_somebody_else_decided_meanwhile_is_said(hitl, monkeypatch):
 
     asked = ask.decision
 
-    def late(request):
-        answer = asked(request)
+    def late(request, **options):
+        answer = asked(request, **options)
         hitl("reject", "t", "--as", "bea")
         return answer
 
@@ -148,3 +153,88 @@ def test_json_has_what_was_decided_and_the_prompts_go_elsewhere(hitl):
         "waiting": 0,
     }
     assert "[a] approve" in ended.err
+
+
+@pytest.fixture
+def long_call(hitl):
+    """A thread of which one call takes three pages, the last of them with what is told of it."""
+    hitl.waits("t")
+    hitl("reject", "t", "--call", "money.1")
+    args = json.dumps({"to": "ada@example.com", "text": "so sorry " * 1000})
+    assert hitl("edit", "t", "--call", "letter.1", "--args", args).status == 3
+    (one,) = hitl("list", "--json").json
+    return one
+
+
+def test_a_long_call_is_approved_only_when_its_end_was_shown(hitl, long_call):
+    ended = hitl("review", stdin="a\nm\napprove\n\na\nread\n")
+    assert ended.status == 0
+    assert hitl.effects() == ["send ada@example.com"]
+    assert ended.out.count("so sorry") < ended.err.count("so sorry") < 1000
+    assert ended.err.count("there is more of it to read") == 2
+    menus = [one for one in ended.err.splitlines() if "[q] quit" in one]
+    assert ["[a] approve" in one for one in menus] == [False, False, False, False, True]
+    assert ["[m] more" in one for one in menus] == [True, True, True, True, False]
+    last = ended.err.split("page 2 of 3")[1]
+    assert "! `text`: 9,000 characters, 9,000 bytes, sha256:" in last
+
+
+def test_every_row_of_a_long_call_is_shown(hitl, long_call):
+    ended = hitl("review", stdin="m\nm\ns\n")
+    rows = [
+        row
+        for row in (ended.out + ended.err.replace("[q] quit: ", "\n")).splitlines()
+        if row.startswith(("  … ", '      "text":'))
+    ]
+    text = "".join(row.removeprefix("  … ") for row in rows)
+    assert "so sorry " * 1000 in text
+
+
+@pytest.mark.parametrize("answer", ["r\nno\n", "p\nwait\n", "s\n", "q\n"])
+def test_a_long_call_can_be_answered_otherwise_at_once(hitl, long_call, answer):
+    hitl("review", stdin=answer)
+    assert hitl.effects() == []
+
+
+def test_with_json_a_long_call_is_shown_beside_the_prompts(hitl, long_call):
+    ended = hitl("review", "--json", stdin="a\nm\nm\nm\na\n\n")
+    assert [one["decision"] for one in ended.json["decided"]] == ["approve"]
+    assert "so sorry so sorry" in ended.err
+    assert hitl.effects() == ["send ada@example.com"]
+
+
+def test_pages_are_as_large_as_the_terminal(hitl, long_call, monkeypatch):
+    monkeypatch.setattr(output.out, "_width", 60)
+    monkeypatch.setattr(output.out, "_height", 30)
+    monkeypatch.setattr(output.out, "_force_terminal", True)
+    from hitl_agent.cli.views import pages
+    from hitl_agent.storage.database import shared_database
+    from hitl_agent.storage.reviews import waiting
+
+    (one,) = waiting(shared_database())
+    found = pages(one)
+    assert len(found) > 6
+    assert all(len(page.splitlines()) <= 24 for page in found)
+    assert all(cell_len(row) <= 60 for page in found for row in page.splitlines())
+
+
+def test_approving_a_long_call_takes_its_digest(hitl, long_call):
+    refused = hitl("approve", "t")
+    assert refused.status == 2
+    assert "has 3 pages, 9," in refused.err
+    assert "hitl show t" in refused.err
+    assert long_call["call_digest"].removeprefix("sha256:")[:8] not in refused.err
+    other = hitl("approve", "t", "--digest", "0" * 64)
+    assert (other.status, "another digest" in other.err) == (2, True)
+    short = hitl("approve", "t", "--digest", long_call["call_digest"][:12])
+    assert (short.status, "at least 8 digits" in short.err) == (2, True)
+    assert hitl.effects() == []
+    assert hitl("approve", "t", "--digest", long_call["call_digest"][:15]).status == 0
+    assert hitl.effects() == ["send ada@example.com"]
+
+
+def test_a_digest_holds_an_approval_of_a_short_call_to_what_was_seen(hitl):
+    (one,) = hitl.waits("t", "large.yaml")
+    assert hitl("edit", "t", "--args", '{"order_id": "A-1", "amount": 70}').status == 3
+    assert hitl("approve", "t", "--digest", one["call_digest"]).status == 2
+    assert hitl.effects() == []

@@ -67,10 +67,12 @@ def test_a_request_is_printed_with_everything_needed_to_decide():
         "rules": ["amount-limit", "always-gate:r*"],
         "errors": ["an error"],
         "allowed_decisions": ["approve", "edit", "reject"],
-        "reviewers": {"min": 1, "roles": []},
+        "reviewers": {"min": 1, "roles": [], "reject": "one"},
+        "votes": [],
         "policy_digest": "sha256:00",
         "task": "refund her",
         "claim": "she asked",
+        "cautions": [],
         "args_schema": SCHEMA,
         "problem": None,
         "created_at": "2026-03-01T12:00:00+00:00",
@@ -113,6 +115,7 @@ def test_the_payload_is_a_request_of_langchains_protocol_with_one_action():
         "verdict",
         "claim",
         "problem",
+        "votes",
     }
 
 
