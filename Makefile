@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 # --without-pip: Debian's Python has no ensurepip; its pip installs into the venv from outside
 INSTALL := $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet -c constraints.txt
 
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test check bench reliability format clean
 
 help:
 	@echo "make demo    the order desk: refunds and an e-mail that wait for a person"
 	@echo "make test    every check and every test"
 	@echo "make check   ruff, mypy, import-linter"
 	@echo "make bench   the benchmarks"
+	@echo "make reliability   kills, freezes, restarts: plain LangGraph beside this, in one table"
 	@echo "make format  let ruff format the code"
 
 $(BIN)/python:
@@ -43,6 +44,9 @@ test: check
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+reliability: $(VENV)/.dev
+	$(BIN)/python -m reliability
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

@@ -92,10 +92,22 @@ def rows(text: str, columns: int) -> list[str]:
     """
     found: list[str] = []
     for one in text.split("\n"):
-        first = chop_cells(one, columns)[:1] or [""]
-        rest = chop_cells(one[len(first[0]) :], max(1, columns - len(_GOES_ON)))
-        found += [*first, *(_GOES_ON + row for row in rest if row)]
+        before, rest = "", one
+        while True:
+            row = (chop_cells(rest, max(1, columns - len(before))) or [""])[0]
+            if len(row) < len(rest):
+                row = _at_a_space(row)
+            found.append(before + row)
+            rest, before = rest[len(row) :], _GOES_ON
+            if not rest:
+                break
     return found
+
+
+def _at_a_space(row: str) -> str:
+    """End a row after its last space, if that is not too far back."""
+    kept = row.rpartition(" ")[0] + " "
+    return kept if len(kept) > len(row) * 2 / 3 else row
 
 
 def line(text: str, *, style: str | None = None) -> None:
