@@ -11,9 +11,11 @@ from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
+from langgraph.errors import UnknownInterruptError
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateUpdate
 
+from hitl_agent.errors import StaleDecision
 from hitl_agent.graph.gate import LEASES, actor_of
 from hitl_agent.storage.checkpoints import LEASE, lease_of
 from hitl_agent.storage.leases import Lease, Leases
@@ -41,7 +43,7 @@ class Graph(CompiledStateGraph[Any, Any, Any, Any]):
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **how: Any) -> Iterator[Any]:  # noqa: A002  LangGraph's name
         """Stream steps as LangGraph does, under the thread's lease."""
-        with self._driven(config, resumes=_resumes(input)) as leased:
+        with self._driven(config, resumes=_resumes(input)) as leased, _told():
             yield from super().stream(input, leased, **how)
 
     async def astream(
@@ -52,8 +54,9 @@ class Graph(CompiledStateGraph[Any, Any, Any, Any]):
     ) -> AsyncIterator[Any]:
         """Stream steps as LangGraph does, under the thread's lease."""
         async with self._adriven(config, resumes=_resumes(input)) as leased:
-            async for chunk in super().astream(input, leased, **how):
-                yield chunk
+            with _told():
+                async for chunk in super().astream(input, leased, **how):
+                    yield chunk
 
     def bulk_update_state(
         self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
@@ -115,6 +118,18 @@ class Graph(CompiledStateGraph[Any, Any, Any, Any]):
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         mermaid = self.get_graph().draw_mermaid()
         return {"text/plain": mermaid, "text/markdown": f"```mermaid\n{mermaid}```"}
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say in our words that an answer came after its question had ended."""
+    try:
+        yield
+    except UnknownInterruptError as error:
+        raise StaleDecision(
+            f"an answer came too late, its question no longer waits: {error}",
+            hint="continue without it, see `hitl recover`",
+        ) from error
 
 
 def _resumes(graph_input: Any) -> bool:

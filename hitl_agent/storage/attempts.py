@@ -82,7 +82,7 @@ def open_(
         opened_at=judged.opened_at or now,
         started_at=now,
         deadline=deadline,
-        tries=1,
+        tries=judged.tries + 1 if judged.attempt == "reserved" else 1,
     )
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
-from langgraph.errors import UnknownInterruptError
 from langgraph.types import Command, Send
 
 from hitl_agent import Runtime
@@ -26,6 +25,7 @@ from hitl_agent.errors import (
     ThreadBusy,
 )
 from hitl_agent.review.rendering import visible
+from hitl_agent.storage import attempts, judgements
 from hitl_agent.storage.database import Database
 from tests.support.flows import POLICY, Desk, call, desk
 
@@ -182,7 +182,7 @@ def test_two_resumes_at_once_run_the_call_once(runtime: Runtime) -> None:
     def resume() -> None:
         try:
             drive(agent, graph_input)
-        except (ThreadBusy, CallBusy, UnknownInterruptError) as error:  # the others came too late
+        except (ThreadBusy, CallBusy, StaleDecision) as error:  # the others came too late
             errors.append(error)
 
     threads = [threading.Thread(target=resume) for _ in range(8)]
@@ -406,3 +406,26 @@ def test_a_second_task_on_the_same_thread_is_gated_like_the_first(runtime: Runti
     assert agent.done == [("look", "x")]
     assert [one.call.call_id for one in agent.waiting] == ["b"]
     assert agent.waiting[0].task == "again"
+
+
+def test_what_was_judged_anew_has_no_permission_from_before(runtime: Runtime) -> None:
+    agent = gated(runtime)
+    agent.decide("a", {"type": "approve"})
+    database, thread_id = agent.runtime.database, agent.thread_id
+    before = judgements.newest(database, thread_id, ["a"])["a"]
+    stricter = desk(
+        runtime,
+        [call("send", "a", to="x")],
+        policy=POLICY.replace("never_run", "always_gate"),
+        clock=agent.clock,
+    )
+    stricter.thread_id = thread_id
+    stricter.resume()
+    stricter.decide("a", {"type": "reject"})
+    now = agent.clock()
+    with agent.runtime.leases.held(thread_id) as lease:
+        opened = attempts.open_(
+            database, lease, before, "started", bound=before.bound, now=now, deadline=now
+        )
+    assert opened is None
+    assert "started" not in agent.kinds("a")

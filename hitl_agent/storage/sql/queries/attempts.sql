@@ -5,6 +5,10 @@ WITH used AS (
     UPDATE hitl."grant" AS g SET consumed_at = coalesce(g.consumed_at, %(now)s)
     WHERE g.thread_id = %(thread_id)s AND g.call_id = %(call_id)s AND g.revision = %(revision)s
         AND g.binding = %(binding)s
+        AND NOT EXISTS (  -- what was judged anew has no permission from before
+            SELECT FROM hitl.judgement AS j
+            WHERE j.thread_id = g.thread_id AND j.call_id = g.call_id AND j.revision > g.revision
+        )
         AND (
             g.consumed_at IS NULL AND g.expires_at > %(now)s AND NOT EXISTS (
                 SELECT FROM hitl.attempt AS a

@@ -1,0 +1,488 @@
+"""Faults of execution that were found by attacking it, each with the test that showed it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool, tool
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import interrupt
+from psycopg.rows import tuple_row
+
+from hitl_agent import (
+    NotHappened,
+    OutcomeUnknown,
+    Runtime,
+    TimeUp,
+    contract,
+    idempotency_key,
+    time_left,
+    transaction,
+)
+from hitl_agent.errors import CallBusy, ConfigurationError
+from hitl_agent.graph.state import AgentState
+from hitl_agent.recovery import recover
+from hitl_agent.storage.database import Database
+from tests.support.flows import Desk, call, desk
+
+Tools = Callable[[list[Any]], list[BaseTool]]
+
+DAY = timedelta(days=1)
+
+
+class Cut(BaseException):
+    """Ends a process, or as good as."""
+
+
+def approved(runtime: Runtime, tools: Tools, to: str = "x", **options: Any) -> Desk:
+    agent = desk(runtime, [call("send", "a", to=to)], tools=tools, **options)
+    agent.start()
+    agent.decide("a", {"type": "approve"})
+    return agent
+
+
+def sending(does: Callable[[RunnableConfig], Any], **promises: Any) -> Tools:
+    """One tool that notes that it was called and then does something."""
+
+    def tools(done: list[Any]) -> list[BaseTool]:
+        @contract(**promises)
+        @tool
+        def send(to: str, config: RunnableConfig) -> Any:
+            """Send a letter."""
+            done.append(to)
+            return does(config)
+
+        return [send]
+
+    return tools
+
+
+def state_of(database: Database) -> str:
+    with database.connection() as connection:
+        (row,) = connection.execute("SELECT state FROM hitl.attempt").fetchall()
+    return str(row["state"])
+
+
+@pytest.fixture
+def moved(database: Database) -> Callable[[], list[str]]:
+    """The rows of a table that a tool writes to."""
+
+    def rows() -> list[str]:
+        with database.connection() as connection:
+            return [row["to_"] for row in connection.execute("SELECT to_ FROM moved").fetchall()]
+
+    with database.connection() as connection:
+        connection.execute("CREATE TABLE moved (to_ text UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+    return rows
+
+
+def paying(then: Callable[[psycopg.Connection[Any]], Any], **promises: Any) -> Tools:
+    def does(config: RunnableConfig) -> str:
+        connection = transaction(config)
+        connection.execute("INSERT INTO moved VALUES ('x')")
+        then(connection)
+        return "moved"
+
+    return sending(does, transactional=True, **promises)
+
+
+# transactional tools
+
+
+def test_a_transactional_tool_that_was_cut_off_writes_nothing_afterwards(
+    runtime: Runtime, moved: Any
+) -> None:
+    late, tried = threading.Event(), threading.Event()
+    errors: list[BaseException] = []
+
+    def does(config: RunnableConfig) -> str:
+        connection = transaction(config)
+        late.wait(20)
+        try:
+            connection.execute("INSERT INTO moved VALUES ('late')")
+        except psycopg.Error as error:
+            errors.append(error)
+        finally:
+            tried.set()
+        return "moved"
+
+    tools = sending(does, transactional=True, timeout=timedelta(seconds=0.2))
+    agent = approved(runtime, tools)
+    agent.resume()
+    late.set()
+    assert tried.wait(20)
+    assert moved() == [], "nothing of a call that is not known to have succeeded"
+    assert errors
+
+
+@pytest.mark.parametrize("statement", ["COMMIT", "ROLLBACK", "COMMIT; BEGIN", "ROLLBACK; BEGIN"])
+def test_a_transactional_tool_that_ends_its_transaction_itself_is_in_doubt(
+    runtime: Runtime, moved: Any, statement: str
+) -> None:
+    agent = approved(runtime, paying(lambda connection: connection.execute(statement)))
+    agent.resume()
+    assert "in doubt" in agent.waiting[0].verdict.errors[0], "no success that nobody can vouch for"
+    assert agent.status == "waiting"
+
+
+def swallowing(connection: psycopg.Connection[Any]) -> None:
+    with contextlib.suppress(psycopg.Error):
+        connection.execute("SELECT 1 / 0")
+
+
+def twice(connection: psycopg.Connection[Any]) -> None:
+    connection.execute("INSERT INTO moved VALUES ('x')")
+
+
+def killed(connection: psycopg.Connection[Any]) -> None:
+    with contextlib.suppress(psycopg.Error):
+        connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+@pytest.mark.parametrize("then", [swallowing, twice], ids=["swallowed", "at the commit"])
+def test_an_error_of_a_transactional_tool_that_shows_at_its_end_is_a_failure(
+    runtime: Runtime, moved: Any, then: Any
+) -> None:
+    agent = approved(runtime, paying(then))
+    agent.resume()
+    assert moved() == []
+    assert agent.answer("a").artifact["outcome"] == "failed"
+    assert agent.answer("a").artifact["retry"] is True
+    assert agent.status == "done"
+
+
+def test_a_transactional_tool_may_read_rows_as_it_likes(
+    runtime: Runtime, database: Database, moved: Any
+) -> None:
+    def then(connection: psycopg.Connection[Any]) -> None:
+        connection.row_factory = tuple_row
+
+    agent = approved(runtime, paying(then))
+    agent.resume()
+    assert moved() == ["x"]
+    assert agent.status == "done"
+
+
+def test_a_transactional_tool_whose_connection_is_closed_comes_before_a_person(
+    runtime: Runtime, moved: Any
+) -> None:
+    agent = approved(runtime, paying(lambda connection: connection.close()))
+    agent.resume()
+    assert moved() == []
+    assert "was cut off 5 times" in agent.waiting[0].verdict.errors[0]
+
+
+# leases in one process
+
+
+def held(database: Database) -> int:
+    with database.connection() as connection:
+        (row,) = connection.execute(
+            "SELECT count(*) AS n FROM hitl.thread WHERE expires_at > '2026-03-01 12:00:01+00'"
+        ).fetchall()
+    return int(row["n"])
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_run_that_is_cancelled_while_it_takes_the_lease_gives_it_back(
+    runtime: Runtime, database: Database, monkeypatch: pytest.MonkeyPatch, writes: bool
+) -> None:
+    agent = approved(runtime, sending(lambda _: "sent"))
+    taking, go_on = threading.Event(), threading.Event()
+    take = agent.runtime.leases.take
+
+    def slowly(*args: Any, **how: Any) -> Any:
+        taking.set()
+        go_on.wait(20)
+        return take(*args, **how)
+
+    monkeypatch.setattr(agent.runtime.leases, "take", slowly)
+
+    async def cancelled() -> None:
+        run = asyncio.ensure_future(
+            agent.graph.aupdate_state(agent.config, {"model": "x"})
+            if writes
+            else agent.graph.ainvoke(None, agent.config)
+        )
+        await asyncio.to_thread(taking.wait, 20)
+        run.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await run
+        go_on.set()
+
+    asyncio.run(cancelled())
+    assert agent.runtime.leases._held == {}, "a lease that nobody uses is renewed for ever"
+    assert held(database) == 0
+
+
+def test_an_executor_that_is_cancelled_while_it_takes_the_lease_gives_it_back(
+    runtime: Runtime, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hitl_agent.graph.executor import ExecutorNode
+    from hitl_agent.graph.gate import DATABASE, LEASES
+    from hitl_agent.storage.leases import Leases
+
+    agent = approved(runtime, sending(lambda _: "sent"))
+    leases = Leases(database, agent.clock)
+    taking, go_on = threading.Event(), threading.Event()
+    take = leases.take
+
+    def slowly(*args: Any, **how: Any) -> Any:
+        taking.set()
+        go_on.wait(20)
+        return take(*args, **how)
+
+    monkeypatch.setattr(leases, "take", slowly)
+    node = agent.graph.nodes["executor"].bound
+    executor = next(
+        one._arun.__self__ for one in getattr(node, "steps", [node]) if hasattr(one, "_arun")
+    )
+    assert isinstance(executor, ExecutorNode)
+    config: Any = {
+        "configurable": {**agent.config["configurable"], DATABASE: database, LEASES: leases}
+    }
+    state = agent.graph.get_state(agent.config).values
+
+    async def cancelled() -> None:
+        run = asyncio.ensure_future(executor.arun(state, config))
+        await asyncio.to_thread(taking.wait, 20)
+        run.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await run
+        go_on.set()
+
+    asyncio.run(cancelled())
+    assert leases._held == {}
+    assert agent.done == []
+
+
+def test_tools_that_hang_do_not_stop_the_async_runs_of_the_process(runtime: Runtime) -> None:
+    over = threading.Event()
+    tools = sending(lambda _: over.wait(20), timeout=timedelta(seconds=0.1))
+    agent = approved(runtime, tools)
+    graph_input = agent.runtime.resume_input(agent.graph, agent.thread_id)
+
+    async def run() -> bool:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        try:
+            await asyncio.wait_for(agent.graph.ainvoke(graph_input, agent.config), 10)
+            return not over.is_set()
+        finally:
+            over.set()
+
+    assert asyncio.run(run())
+    assert "in doubt" in agent.waiting[0].verdict.errors[0]
+
+
+# recovery
+
+
+def test_a_thread_that_fails_in_its_own_way_does_not_keep_the_others_from_recovery(
+    runtime: Runtime,
+) -> None:
+    def broken(_: Any) -> Any:
+        raise ValueError("no such thing")
+
+    builder = StateGraph(AgentState)
+    builder.add_node("broken", broken)
+    builder.add_edge(START, "broken")
+    builder.add_edge("broken", END)
+    agent = desk(runtime, [call("send", "a", to="x")])
+    graph = agent.runtime.compile(builder)
+    with pytest.raises(ValueError, match="no such thing"):
+        graph.invoke({"model": "x"}, agent.runtime.config("broken"))
+    agent.clock.advance(seconds=1)
+    agent.start()
+    agent.decide("a", {"type": "approve"})
+    graphs = {"broken": graph, agent.thread_id: agent.graph}
+    found = {one.thread_id: one for one in recover(agent.runtime, graphs.__getitem__)}
+    assert found[agent.thread_id].status == "done"
+    assert found["broken"].status == "failed"
+    assert "no such thing" in found["broken"].to_json()["error"]
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), Cut("gone")])
+def test_a_receiver_that_cannot_be_asked_leaves_it_to_a_person(
+    runtime: Runtime, error: BaseException
+) -> None:
+    def reconcile(key: str) -> Any:
+        raise error
+
+    def does(_: RunnableConfig) -> Any:
+        raise Cut
+
+    agent = approved(runtime, sending(does, reconcile=reconcile))
+    with pytest.raises(Cut):
+        agent.resume()
+    agent.clock.advance(minutes=7)
+    agent.resume()
+    assert "in doubt" in agent.waiting[0].verdict.errors[0]
+
+
+def test_a_read_that_ends_its_process_each_time_comes_before_a_person(runtime: Runtime) -> None:
+    def tools(done: list[Any]) -> list[BaseTool]:
+        @tool
+        def look(what: str) -> str:
+            """Look."""
+            done.append(what)
+            raise Cut
+
+        return [look]
+
+    agent = desk(runtime, [call("look", "a", what="x")], tools=tools)
+    with pytest.raises(Cut):
+        agent.start()
+    for _ in range(20):
+        try:
+            agent.resume()
+        except Cut:
+            continue
+        break
+    assert len(agent.done) == 5
+    assert agent.status == "waiting"
+
+
+# what people and planners are told
+
+
+def test_a_call_in_doubt_that_is_left_alone_is_not_called_not_run(runtime: Runtime) -> None:
+    def does(_: RunnableConfig) -> Any:
+        raise OutcomeUnknown("the line went dead")
+
+    agent = approved(runtime, sending(does))
+    agent.resume()
+    agent.decide("a", {"type": "reject", "message": "leave it"})
+    agent.resume()
+    text = agent.answer("a").text
+    assert "was not run" not in text
+    assert "not known" in text
+    assert "leave it" in text
+
+
+def test_a_call_judged_before_an_upgrade_is_not_called_changed_by_hand(
+    runtime: Runtime, database: Database
+) -> None:
+    agent = desk(runtime, [call("send", "a", to="x")])
+    agent.start()
+    with database.connection() as connection:  # as migration 0003 leaves what was there before
+        connection.execute("UPDATE hitl.judgement SET binding = '', tool_version = ''")
+        connection.execute("""UPDATE hitl."grant" SET binding = call_id""")
+    agent.decide("a", {"type": "approve"})
+    agent.resume()
+    assert agent.done == []
+    assert agent.waiting[0].revision == 2
+    assert agent.waiting[0].verdict.errors == ()
+
+
+# contracts and their limits
+
+
+def test_a_receiver_that_remembers_for_ever_is_one(runtime: Runtime) -> None:
+    def does(config: RunnableConfig) -> str:
+        idempotency_key(config)
+        if len(agent.done) == 1:
+            raise Cut
+        return "sent"
+
+    agent = approved(runtime, sending(does, idempotent_for=timedelta.max))
+    with pytest.raises(Cut):
+        agent.resume()
+    agent.clock.advance(minutes=7)
+    agent.resume()
+    assert agent.done == ["x", "x"]
+    assert agent.status == "done"
+
+
+def test_a_timeout_beyond_all_clocks_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="ten years"):
+        contract(timeout=timedelta.max)
+
+
+def test_a_contract_below_the_tool_decorator_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="above"):
+        contract(idempotent_for=DAY)(lambda to: to)  # type: ignore[type-var]
+
+
+def test_a_promise_survives_the_copies_that_langchain_makes(runtime: Runtime) -> None:
+    def does(config: RunnableConfig) -> str:
+        transaction(config)
+        return "sent"
+
+    def tools(done: list[Any]) -> list[BaseTool]:
+        (one,) = sending(does, transactional=True)(done)
+        return [one.model_copy(update={"description": "Send."})]
+
+    agent = approved(runtime, tools)
+    agent.resume()
+    assert agent.answer("a").artifact["outcome"] == "succeeded"
+
+
+def test_time_that_a_machine_slept_through_is_over(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The monotonic clock stands still while a machine is suspended."""
+    now = time.time
+
+    def does(config: RunnableConfig) -> str:
+        monkeypatch.setattr(time, "time", lambda: now() + 3600)
+        time_left(config)
+        return "sent"
+
+    agent = approved(runtime, sending(does))
+    agent.resume()
+    assert agent.answer("a").artifact["outcome"] == "failed"
+    assert agent.answer("a").artifact["retry"] is True
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknown("gone"), TimeoutError("gone")])
+def test_an_unknown_outcome_among_several_errors_is_one(
+    runtime: Runtime, error: Exception
+) -> None:
+    def does(_: RunnableConfig) -> Any:
+        raise ExceptionGroup("several", [ValueError("x"), ExceptionGroup("inner", [error])])
+
+    agent = approved(runtime, sending(does))
+    agent.resume()
+    assert "in doubt" in agent.waiting[0].verdict.errors[0]
+
+
+def test_a_tool_that_interrupts_by_itself_has_failed_and_wedges_nothing(runtime: Runtime) -> None:
+    agent = approved(runtime, sending(lambda _: interrupt("really?")))
+    agent.resume()
+    assert agent.answer("a").artifact["outcome"] == "failed"
+    assert agent.status == "done"
+
+
+def test_a_graph_that_a_tool_runs_does_not_get_the_key_of_the_call(runtime: Runtime) -> None:
+    keys: list[Any] = []
+
+    def inner(state: Any, config: RunnableConfig) -> Any:
+        try:
+            keys.append(idempotency_key(config))
+        except ConfigurationError:
+            keys.append(None)
+        return {}
+
+    builder = StateGraph(AgentState)
+    builder.add_node("inner", inner)
+    builder.add_edge(START, "inner")
+    nested = builder.compile()
+
+    def does(config: RunnableConfig) -> str:
+        nested.invoke({"messages": []}, config)
+        return "sent"
+
+    agent = approved(runtime, sending(does))
+    agent.resume()
+    assert keys == [None], "one key for two calls makes a receiver drop the second"
