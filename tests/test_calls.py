@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 import pytest
-from hypothesis import example, given
+import rfc8785
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hitl_agent.audit import Entry, Kind
@@ -112,6 +113,21 @@ def ecma_number(value: float) -> str:
 def test_the_canonical_form_is_that_of_rfc_8785(value):
     assert canonical(value).decode() == ecma(value)
     assert json.loads(canonical(value)) == value
+
+
+ASCII = st.characters(min_codepoint=1, max_codepoint=0x7F)
+
+
+@settings(max_examples=1000)
+@given(
+    plain
+    | st.lists(st.floats(-MAX_NUMBER, MAX_NUMBER))
+    | st.dictionaries(st.text(ASCII), st.text(ASCII))
+)
+@example([1e-4, 9.999e-5, 0.1 + 0.2, 1.5, 9007199254740990.5, -1e-4, 100.0])
+@example({"\x7f": "\x7f\u2028\b\f\"\\/"})
+def test_what_python_writes_is_what_the_library_writes(value):
+    assert canonical(value) == rfc8785.dumps(value)
 
 
 @given(objects, st.data())
