@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.rows import DictRow
+from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
@@ -169,7 +169,8 @@ class Database:
     def _sent(self, room: str, name: str, params: Mapping[str, Any]) -> psycopg.Cursor[DictRow]:
         with self.connection() as connection:
             self.reached(f"before {room}.{name}")
-            cursor = connection.execute(queries(room)[name], _adapted(params))
+            cursor = connection.cursor(row_factory=dict_row)  # a tool may have set another one
+            cursor.execute(queries(room)[name], _adapted(params))
             self.reached(f"after {room}.{name}")
         return cursor
 

@@ -94,7 +94,6 @@ def _examined(
     if privileges := connection.execute(sql["privileges"]).fetchone():
         yield role(facts, privileges)
     yield connections(facts)
-    yield idle_in_transaction(facts)
 
 
 def server(facts: Facts) -> Finding:
@@ -308,20 +307,6 @@ def connections(facts: Facts) -> Finding:
         what,
         "the next process waits for a free one",
         "raise max_connections, or put pgbouncer in between",
-    )
-
-
-def idle_in_transaction(facts: Facts) -> Finding:
-    """Check that a process that is frozen inside a transaction is put out of it."""
-    check, value = "idle_in_transaction_session_timeout", facts["idle_in_transaction_ms"]
-    if value:
-        return Finding(check, "ok", f"{value / 1000:g} s")
-    return Finding(
-        check,
-        "warning",
-        "none",
-        "a process that is frozen while it judges holds a lock that other threads wait for",
-        f"ALTER ROLE {facts['role']} SET {check} = '1min'; a transactional tool has its own limit",
     )
 
 

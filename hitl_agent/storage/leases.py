@@ -196,7 +196,7 @@ class Leases:
                     self._beats = False
                     return
                 held = list(self._held.values())
-            with suppress(DatabaseError):  # the next beat tries again
+            with suppress(Exception):  # whatever it is, the next beat tries again
                 self._database.wrote(
                     _SQL,
                     "renew",

@@ -271,3 +271,11 @@ def test_a_worker_that_lost_the_thread_moves_and_withdraws_no_question(runtime: 
         assert [one.interrupt_id for one in agent.waiting] == ["another"]
         reviews.withdraw(database, agent.thread_id, ["a"], agent.clock(), lease=lease)
     assert agent.waiting == []
+
+
+def test_a_process_that_is_frozen_while_it_judges_holds_its_lock_for_a_while_only(
+    database: Database,
+) -> None:
+    with database.locked("history tool send"), database.connection() as connection:
+        (row,) = connection.execute("SHOW idle_in_transaction_session_timeout").fetchall()
+    assert list(row.values()) == ["30s"]

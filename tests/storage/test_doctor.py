@@ -25,7 +25,6 @@ WELL = {
     "isolation": "read committed",
     "read_only": False,
     "connections": 97,
-    "idle_in_transaction_ms": 300_000,
     "connected": 12,
     "standbys": None,
     "standby": False,
@@ -91,8 +90,6 @@ def examined(url: str, data: Path | None = None) -> dict[str, Finding]:
         (doctor.connections(facts()), "ok", "12 of 97"),
         (doctor.connections(facts(connected=87)), "ok", "87 of 97"),
         (doctor.connections(facts(connected=88)), "warning", "88 of 97"),
-        (doctor.idle_in_transaction(facts()), "ok", "300 s"),
-        (doctor.idle_in_transaction(facts(idle_in_transaction_ms=0)), "warning", "none"),
     ],
     ids=lambda one: one.check if isinstance(one, Finding) else str(one)[:20],
 )
@@ -145,8 +142,7 @@ def test_the_findings_of_a_real_server_come_in_order(database_url, tmp_path):
     found = examined(database_url, tmp_path)
     assert list(found) == [
         "server", "migrations", "synchronous_commit", "fsync", "full_page_writes", "standby",
-        "pooler", "isolation", "clock", "role", "connections",
-        "idle_in_transaction_session_timeout", "disk", "backup",
+        "pooler", "isolation", "clock", "role", "connections", "disk", "backup",
     ]  # fmt: skip
     assert found["migrations"].level == found["clock"].level == found["pooler"].level == "ok"
     assert found["fsync"].level == "error"  # the server of the tests

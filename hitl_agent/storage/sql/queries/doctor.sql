@@ -9,10 +9,6 @@ SELECT
     current_setting('transaction_read_only') = 'on' AS read_only,
     current_setting('max_connections')::integer
         - current_setting('superuser_reserved_connections')::integer AS connections,
-    (
-        SELECT setting::integer FROM pg_settings
-        WHERE name = 'idle_in_transaction_session_timeout'
-    ) AS idle_in_transaction_ms,
     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connected,
     -- null: whoever may not see it learns that there is a standby, and no more
     (SELECT array_agg(sync_state) FROM pg_stat_replication) AS standbys,

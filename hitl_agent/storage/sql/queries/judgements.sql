@@ -24,6 +24,8 @@ ORDER BY j.call_id, j.revision DESC;
 
 -- judge: one verdict, the grant or the question that comes with it, and their entries; older
 -- questions about the call end
+-- Nothing waits for the disk here: what comes of a verdict, an attempt, a checkpoint or a vote, is
+-- waited for, and PostgreSQL writes in order.
 WITH judged AS (
     INSERT INTO hitl.judgement (
         thread_id, call_id, revision, tool, args, call_digest, planned_digest, tier, verdict,
@@ -65,7 +67,10 @@ WITH judged AS (
     SELECT j.thread_id, j.call_id, e::json ->> 'kind', e
     FROM judged AS j, json_array_elements_text(%(entries)s::json) AS e
 )
-SELECT count(*) AS written, set_config('hitl.token', %(token)s, true) FROM judged;
+SELECT
+    count(*) AS written, set_config('hitl.token', %(token)s, true),
+    set_config('synchronous_commit', 'off', true)
+FROM judged;
 
 -- tools_run: the tools of which a call was begun in the thread
 SELECT DISTINCT j.tool
