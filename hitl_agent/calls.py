@@ -112,14 +112,17 @@ def _clean(value: Any, around: frozenset[int]) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float) and abs(value) <= MAX_NUMBER:
-        return value
+        return int(value) if isinstance(value, int) else float(value)  # of an `Enum` the number
     open_ = isinstance(value, Mapping | list | tuple) and id(value) not in around
     if not open_ or len(around) >= MAX_DEPTH:
         return _as_text(value)
     inside = around | {id(value)}
-    if isinstance(value, Mapping):
-        return {_as_text(key): _clean(item, inside) for key, item in value.items()}
-    return [_clean(item, inside) for item in value]
+    try:
+        if isinstance(value, Mapping):
+            return {_as_text(key): _clean(item, inside) for key, item in value.items()}
+        return [_clean(item, inside) for item in value]
+    except Exception:  # noqa: BLE001  a foreign container may raise anything
+        return _as_text(value)
 
 
 def _as_text(value: Any) -> str:
@@ -154,7 +157,10 @@ def _check(value: Any, levels: int) -> bool:
             plain &= _check(item, levels - 1)
         return plain
     if isinstance(value, list | tuple):
-        return all([_check(item, levels - 1) for item in value])
+        plain = True
+        for item in value:
+            plain &= _check(item, levels - 1)
+        return plain
     if isinstance(value, float | int):
         if value != value:  # noqa: PLR0124  NaN, which is not itself
             raise InvalidCall("NaN is no number of JSON")

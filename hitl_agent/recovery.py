@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from hitl_agent.errors import HitlError, NothingWaiting, ThreadBusy
+from hitl_agent.errors import HitlError, NothingWaiting, ThreadBusy, UnknownThread
 from hitl_agent.runtime import Graph, Runtime
 from hitl_agent.storage.leases import Halted
 
@@ -23,15 +24,20 @@ class Recovered:
 
     thread_id: str
     status: str
-    error: HitlError | None = None
+    error: Exception | None = None
+
+    @property
+    def hint(self) -> str | None:
+        """What to do next, where the error says it."""
+        return self.error.hint if isinstance(self.error, HitlError) else None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON, as `hitl recover --json` prints it."""
         return {
             "thread_id": self.thread_id,
             "status": self.status,
-            "error": str(self.error) if self.error else None,
-            "hint": self.error.hint if self.error else None,
+            "error": str(self.error) or type(self.error).__name__ if self.error else None,
+            "hint": self.hint,
         }
 
 
@@ -55,7 +61,13 @@ def recover(
             status = _go_on(runtime, graph_of, halted)
         except ThreadBusy:
             yield Recovered(halted.thread_id, "busy")
-        except HitlError as error:
+        except UnknownThread as error:  # its process ended before it had begun; told once
+            with suppress(ThreadBusy):
+                runtime.leases.settle(halted)
+            yield Recovered(halted.thread_id, "failed", error)
+        except Exception as error:  # noqa: BLE001  of graphs that are not ours it may be anything
+            with suppress(ThreadBusy):
+                runtime.leases.postpone(halted)
             yield Recovered(halted.thread_id, "failed", error)
         else:
             yield Recovered(halted.thread_id, status)

@@ -125,7 +125,7 @@ ASCII = st.characters(min_codepoint=1, max_codepoint=0x7F)
     | st.dictionaries(st.text(ASCII), st.text(ASCII))
 )
 @example([1e-4, 9.999e-5, 0.1 + 0.2, 1.5, 9007199254740990.5, -1e-4, 100.0])
-@example({"\x7f": "\x7f\u2028\b\f\"\\/"})
+@example({"\x7f": '\x7f\u2028\b\f"\\/'})
 def test_what_python_writes_is_what_the_library_writes(value):
     assert canonical(value) == rfc8785.dumps(value)
 
@@ -297,3 +297,36 @@ def test_a_result_of_any_depth_can_be_recorded_after_the_tool_ran(levels):
     assert Entry(Kind.SUCCEEDED, "t", "c", NOW, body).canonical()
     inside = nested(MAX_DEPTH + 1, Rude())
     assert "cannot be shown" in json.dumps(clean_json(inside))
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (nested(60), "nested too deeply"),
+        ({1: 2}, "a key that is no text but a `int`"),
+        (MAX_NUMBER + 1, "a number beyond 2^53; write it as text"),
+        ("a\x00", "text with a NUL character"),
+        ("\ud800", "text with a lone surrogate"),
+    ],
+)
+def test_what_has_no_canonical_form_is_told_why(value, why):
+    with pytest.raises(InvalidCall) as caught:
+        canonical(value)
+    assert str(caught.value) == why
+
+
+def test_arguments_that_are_no_object_are_told_so():
+    with pytest.raises(InvalidCall) as caught:
+        check_call(ToolCall("c", "t", []))
+    assert str(caught.value) == "arguments are a JSON object"
+
+
+@pytest.mark.parametrize("number", [MAX_NUMBER, -MAX_NUMBER, float(MAX_NUMBER)])
+def test_clean_json_keeps_the_largest_number(number):
+    assert clean_json(number) == number
+
+
+def test_clean_json_keeps_the_deepest_nesting():
+    deepest = nested(MAX_DEPTH)
+    assert clean_json(deepest) == deepest
+    assert clean_json([deepest]) != [deepest]

@@ -173,8 +173,8 @@ def recover(
 def _print_recovered(one: Recovered) -> None:
     why = f": {output.safe(one.error)}" if one.error else ""
     output.line(f"{one.status:<12} {output.safe(one.thread_id)}{why}")
-    if one.error and one.error.hint:
-        output.hint(one.error.hint)
+    if one.hint:
+        output.hint(one.hint)
 
 
 def _print_halted(halted: Sequence[Halted], *, json_: bool) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+LONGEST = timedelta(days=3650)
+"""Longest time limit: beyond any call, and within what clocks and threads can count."""
+
 MAX_TRIES = 5
 """Tries of one call without a person: a call that ends its process each time ends before one."""
 
@@ -66,7 +69,7 @@ class Contract:
         return (
             self.idempotent_for is not None
             and opened_at is not None
-            and self.deadline(now) < opened_at + self.idempotent_for
+            and self.deadline(now) - opened_at < self.idempotent_for
         )
 
 

@@ -14,6 +14,8 @@ from hitl_agent.execution.contract import MAX_TRIES, NO_PROMISE, Contract
 from hitl_agent.execution.grant import binding
 from hitl_agent.policy import Effect, Tier, Verdict
 
+_IN_DOUBT = "in doubt"
+
 AttemptState = Literal["reserved", "started", "succeeded", "failed", "in_doubt"]
 
 
@@ -213,17 +215,19 @@ def course(  # noqa: PLR0911  one rule after the other, each with its answer
     if judged.attempt in ("succeeded", "failed"):
         return Refused(judged, "reused") if changed else Finished(judged)
     if judged.attempt == "started":
-        return _started(judged, contract, now)
+        return _started(judged, contract, policy_digest, now)
     errors = _doubts(judged)
     if not _intact(judged):
-        errors = (*errors, "the stored call was changed by hand")
+        if judged.binding:  # those from before an upgrade have none
+            errors = (*errors, "the stored call was changed by hand")
         return Judge(planned, judged.revision + 1, errors)
     call = planned if changed else _replacement(judged)
     if call is not None:
         return Judge(call, judged.revision + 1, errors)
     if said := _said(judged):
         return said
-    if (judged.verdict.policy_digest, judged.tool_version) == (policy_digest, contract.version):
+    same = (judged.verdict.policy_digest, judged.tool_version) == (policy_digest, contract.version)
+    if same and _informed(judged):
         if judged.expires_at is None and judged.decision is None:
             return Review(judged)
         if _usable(judged, now):
@@ -231,13 +235,17 @@ def course(  # noqa: PLR0911  one rule after the other, each with its answer
     return Judge(judged.call, judged.revision + 1, errors)
 
 
-def _started(judged: Judged, contract: Contract, now: datetime) -> Busy | Again | Ask | Doubtful:
+def _started(
+    judged: Judged, contract: Contract, policy_digest: str, now: datetime
+) -> Busy | Again | Ask | Doubtful:
     """Return what happens to a call that was sent and of which no outcome is known."""
     if judged.deadline is None or judged.deadline > now:
         return Busy(judged)
     # another version of the tool may send something else, or ask somebody else
     if _intact(judged) and judged.tool_version == contract.version and judged.tries < MAX_TRIES:
-        if contract.remembers(judged.opened_at, now):
+        # and what policy let run then it may not let run now; to ask does no harm
+        same_policy = judged.verdict.policy_digest == policy_digest
+        if same_policy and contract.remembers(judged.opened_at, now):
             return Again(judged)
         if contract.reconcile is not None:
             return Ask(judged)
@@ -277,19 +285,30 @@ def _said(judged: Judged) -> Refused | Answered | None:
     return Answered(judged) if judged.decision == "respond" else None
 
 
+def _informed(judged: Judged) -> bool:
+    """Whether this was judged knowing that the call may have happened, if it may."""
+    return (
+        judged.attempt != "in_doubt"
+        or judged.verdict.effect is Effect.READ
+        or any(error.startswith(_IN_DOUBT) for error in judged.verdict.errors)
+    )
+
+
 def _is_reserved(judged: Judged) -> bool:
     return judged.attempt == "reserved" and judged.attempt_revision == judged.revision
 
 
 def _doubts(judged: Judged) -> tuple[str, ...]:
-    """Say why a call that was judged before needs a person; a read may simply run again."""
+    """Say why a call that was judged before needs a person; a read may run again some times."""
     if _is_reserved(judged) and judged.tries >= MAX_TRIES:
         return (f"the call was cut off {judged.tries} times before it had an effect",)
-    if judged.attempt != "in_doubt" or judged.verdict.effect is Effect.READ:
+    if judged.attempt != "in_doubt":
+        return ()
+    if judged.verdict.effect is Effect.READ and judged.revision < MAX_TRIES:
         return ()
     since = judged.started_at.isoformat(timespec="seconds") if judged.started_at else "before"
     doubt = (
-        f"in doubt: the call was started at {since} and what became of it is not known; "
+        f"{_IN_DOUBT}: the call was started at {since} and what became of it is not known; "
         "approve: it did not happen, run it; respond: it happened, with this result; "
         "reject: leave it"
     )

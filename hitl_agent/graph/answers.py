@@ -28,11 +28,11 @@ def answer(settled: Refused | Answered | Finished) -> ToolMessage:
             text = f"answered by {_who(judged)} in the tool's place: {judged.message}"
             return _message(judged, text, "answered", judged.message)
         case Refused(why="blocked"):
-            text = f"refused by policy, the call was not run: {'; '.join(judged.verdict.reasons)}"
+            text = f"refused by policy, {_ran(judged)}: {'; '.join(judged.verdict.reasons)}"
             return _message(judged, text, "blocked", status="error")
         case Refused(why="rejected"):
             why = f": {judged.message}" if judged.message else ""
-            text = f"rejected by {_who(judged)}, the call was not run{why}"
+            text = f"rejected by {_who(judged)}, {_ran(judged)}{why}"
             return _message(judged, text, "rejected", status="error")
         case Refused():
             text = "refused, the call was not run: its id was used for another call"
@@ -73,6 +73,12 @@ def _note(judged: Judged) -> str:
         why = f": {judged.message}" if judged.message else ""
         notes.append(f"approved by {_who(judged)}{why}")
     return f"[{'; '.join(notes)}]" if notes else ""
+
+
+def _ran(judged: Judged) -> str:
+    if judged.attempt == "in_doubt":
+        return "the call was started before and what became of it is not known"
+    return "the call was not run"
 
 
 def _who(judged: Judged) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
@@ -32,6 +34,29 @@ def bounded(function: Callable[P, T], timeout: float, /, *args: P.args, **kwargs
     """
     if not 0 < timeout <= threading.TIMEOUT_MAX:
         raise ValueError("the limit is a number of seconds above 0")
+    future = _begun(function, *args, **kwargs)
+    try:
+        return future.result(timeout)
+    except TimeoutError:
+        if future.done():  # the function's own error, or an answer at the last moment
+            return future.result()
+        raise TimeoutError(f"no answer within {timeout:g} seconds") from None
+
+
+async def abounded(
+    function: Callable[P, T], seconds: float, /, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call an ordinary function like `bounded`, awaiting it.
+
+    Raises:
+        TimeoutError: it has not returned in time.
+    """
+    async with asyncio.timeout(seconds):
+        return await asyncio.wrap_future(_begun(function, *args, **kwargs))
+
+
+def _begun(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    """Begin a call in a thread of its own; who gives up waiting may cancel its future."""
     context = copy_context()
     future: Future[T] = Future()
 
@@ -39,15 +64,12 @@ def bounded(function: Callable[P, T], timeout: float, /, *args: P.args, **kwargs
         try:
             result = context.run(function, *args, **kwargs)
         except BaseException as error:  # noqa: BLE001  raised again where it was called
-            future.set_exception(error)
+            with suppress(InvalidStateError):
+                future.set_exception(error)
         else:
-            future.set_result(result)
+            with suppress(InvalidStateError):
+                future.set_result(result)
 
     # not a pool: its threads are waited for when the process ends
     threading.Thread(target=run, name="bounded", daemon=True).start()
-    try:
-        return future.result(timeout)
-    except TimeoutError:
-        if future.done():  # the function's own error, or an answer at the last moment
-            return future.result()
-        raise TimeoutError(f"no answer within {timeout:g} seconds") from None
+    return future

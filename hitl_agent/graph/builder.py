@@ -15,6 +15,7 @@ from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 
 from hitl_agent.errors import ConfigurationError
+from hitl_agent.execution.contract import LONGEST
 from hitl_agent.graph.assessment import Assessor, Confidence, Objections
 from hitl_agent.graph.executor import ExecutorNode
 from hitl_agent.graph.gate import Gate, argument_schemas
@@ -26,9 +27,6 @@ from hitl_agent.policy import Policy
 from hitl_agent.policy.in_force import PolicyInForce
 
 _log = logging.getLogger("hitl_agent.policy")
-
-_LONGEST = timedelta(days=3650)
-"""Longest time limit: beyond any call, and within what clocks and threads can count."""
 
 
 def utc_now() -> datetime:
@@ -74,7 +72,7 @@ def build_graph(
     names = [tool.name for tool in tools]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ConfigurationError(f"two tools are named `{min(twice)}`")
-    if max(call_timeout, classifier_timeout) > _LONGEST:
+    if max(call_timeout, classifier_timeout) > LONGEST:
         raise ConfigurationError("`call_timeout` and `classifier_timeout` are at most ten years")
     if max_turns < 1 or min(call_timeout, classifier_timeout) <= timedelta(0):
         raise ConfigurationError(

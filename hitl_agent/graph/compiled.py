@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -89,9 +90,7 @@ class Graph(CompiledStateGraph[Any, Any, Any, Any]):
         if (wanted := self._wanted(config)) is None:
             yield config
             return
-        lease = await asyncio.to_thread(
-            wanted.leases.take, wanted.thread_id, actor=wanted.actor, resumes=resumes
-        )
+        lease = await _taken(wanted, resumes=resumes)
         halted = True
         try:
             yield _leased(config, lease)
@@ -141,6 +140,26 @@ class _Wanted:
     leases: Leases
     thread_id: str
     actor: str | None
+
+
+async def _taken(wanted: _Wanted, *, resumes: bool) -> Lease:
+    """Take a lease in a thread. One that comes when nobody waits for it any more is given back."""
+    leases, taken, gone = wanted.leases, list[Lease](), threading.Event()
+
+    def take() -> Lease:
+        lease = leases.take(wanted.thread_id, actor=wanted.actor, resumes=resumes)
+        taken.append(lease)
+        if gone.is_set():
+            leases.release(lease, halted=True)
+        return lease
+
+    try:
+        return await asyncio.to_thread(take)
+    except asyncio.CancelledError:
+        gone.set()
+        for lease in taken:  # it came at that very moment
+            await asyncio.shield(asyncio.to_thread(leases.release, lease, halted=True))
+        raise
 
 
 def _leased(config: RunnableConfig | None, lease: Lease) -> RunnableConfig:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
 
 from hitl_agent.calls import clean_json, clean_text
-from hitl_agent.errors import CallBusy, GrantRefused, HitlError
+from hitl_agent.errors import CallBusy, GrantRefused, HitlError, OutcomeUnknown
 from hitl_agent.execution import (
     Again,
     Answered,
@@ -34,14 +33,14 @@ from hitl_agent.execution import (
     binding,
     idempotency_key_of,
 )
-from hitl_agent.execution.contract import MAX_TRIES
+from hitl_agent.execution.contract import MAX_TRIES, Reconcile
 from hitl_agent.graph.answers import answer
 from hitl_agent.graph.bounded import bounded
 from hitl_agent.graph.gate import Gate, actor_of, thread_of
 from hitl_agent.graph.outcome import Result, Unknown, failure
 from hitl_agent.graph.state import AgentState, PlannedCall, pending_calls
 from hitl_agent.graph.tool_call import acall_tool, call_in_transaction, call_tool
-from hitl_agent.graph.tool_contract import RunningCall
+from hitl_agent.graph.tool_contract import RunningCall, moment, task_of_run
 from hitl_agent.policy import Effect
 from hitl_agent.review.rendering import command
 from hitl_agent.storage import attempts
@@ -157,8 +156,11 @@ class _Work:
         for one, course in zip(planned, courses, strict=True):
             step = self._begin(lease, one, course)
             while isinstance(step, _Opened):
-                outcome = yield step
-                step = self._close(lease, one, step, outcome)
+                if step.running.left <= 0 and step.judged.tries < MAX_TRIES:
+                    step = self._afresh(lease, one, step.judged)
+                else:
+                    outcome = yield step
+                    step = self._close(lease, one, step, outcome)
             if step is None:
                 break
             messages.append(answer(step))
@@ -233,7 +235,7 @@ class _Work:
         )
 
     def _open(self, lease: Lease, judged: Judged) -> _Opened | None:
-        contract, begun = self._gate.contract(judged.call.tool), time.monotonic()
+        contract, begun = self._gate.contract(judged.call.tool), moment()
         now = self._gate.clock()
         opened = attempts.open_(
             self._database,
@@ -253,18 +255,22 @@ class _Work:
         return self._running(opened, begun) if opened else None
 
     def _again(self, lease: Lease, judged: Judged) -> _Opened | None:
-        contract, begun = self._gate.contract(judged.call.tool), time.monotonic()
+        """Open the next try of a call; None under a policy that may not let it run."""
+        if judged.verdict.policy_digest != self._gate.policy.digest:
+            return None
+        contract, begun = self._gate.contract(judged.call.tool), moment()
         now = self._gate.clock()
         opened = attempts.again(
             self._database, lease, judged, now=now, deadline=contract.deadline(now)
         )
         return self._running(opened, begun) if opened else None
 
-    def _running(self, judged: Judged, begun: float) -> _Opened:
+    def _running(self, judged: Judged, begun: tuple[float, float]) -> _Opened:
         timeout = self._gate.contract(judged.call.tool).timeout
         assert timeout is not None  # noqa: S101  a contract of the gate has one
         key = idempotency_key_of(judged.thread_id, judged.call)
-        return _Opened(judged, RunningCall(key, begun + timeout.total_seconds()))
+        task = task_of_run(self._config)
+        return _Opened(judged, RunningCall(key, begun, timeout.total_seconds(), task))
 
     def _ask(self, lease: Lease, judged: Judged) -> _Opened | Told | None:
         """Ask the receiver what became of a call that was cut off."""
@@ -273,7 +279,7 @@ class _Work:
         assert contract.timeout is not None  # noqa: S101
         key = idempotency_key_of(judged.thread_id, judged.call)
         try:
-            said = bounded(contract.reconcile, contract.timeout.total_seconds(), key)
+            said = bounded(_asked, contract.timeout.total_seconds(), contract.reconcile, key)
         except Exception as error:  # noqa: BLE001  whatever it is, nobody knows
             self._doubt(lease, judged, f"asking what became of it failed: {error}")
             return None
@@ -282,7 +288,10 @@ class _Work:
             return self._ended(lease, judged, _as_content(result))
         if isinstance(said, NotHappened) and (opened := self._again(lease, judged)):
             return opened
-        self._doubt(lease, judged, "its tool does not say what became of it")
+        why = "its tool does not say what became of it"
+        if isinstance(said, NotHappened):
+            why = "its tool says that it did not happen, and policy has changed since it was sent"
+        self._doubt(lease, judged, why)
         return None
 
     def _close(
@@ -298,13 +307,19 @@ class _Work:
         """
         judged = opened.judged
         if outcome is None:  # the connection broke around a commit: what it did is in the row
-            (course,) = self._courses(lease, [one])
-            return self._begin(lease, one, course)
+            return self._afresh(lease, one, judged)
         if isinstance(outcome, Unknown):
             return self._unknown(lease, judged, outcome.why)
         if judged.attempt == "reserved" and outcome["status"] != "error":
             return _finished(judged, outcome)
         return self._ended(lease, judged, outcome)
+
+    def _afresh(self, lease: Lease, one: PlannedCall, judged: Judged) -> _Opened | Told | None:
+        """Begin anew with a call of which nothing was sent: opening it took all of its time."""
+        if judged.attempt == "started":
+            return self._again(lease, judged)
+        (course,) = self._courses(lease, [one])
+        return self._begin(lease, one, course)
 
     def _unknown(self, lease: Lease, judged: Judged, why: str) -> _Opened | Told | None:
         if judged.verdict.effect is Effect.READ:
@@ -329,9 +344,7 @@ class _Work:
             GrantRefused: another process has taken the call for lost.
         """
         state: Literal["succeeded", "failed"] = _state(result)
-        if not attempts.end(
-            self._database, lease, judged, state, result, now=self._gate.clock()
-        ):
+        if not attempts.end(self._database, lease, judged, state, result, now=self._gate.clock()):
             raise GrantRefused(
                 f"call `{judged.call.call_id}` of `{judged.call.tool}` ended as {state} after "
                 "another process had taken it for lost",
@@ -356,6 +369,16 @@ def _step(turn: Turn, outcome: Result | Unknown | None) -> _Opened | Next:
     except StopIteration as done:  # which no thread can hand to a coroutine
         result: Next = done.value
         return result
+
+
+def _asked(reconcile: Reconcile, key: str) -> object:
+    """Ask a receiver; what would end a process ends only the question."""
+    try:
+        return reconcile(key)
+    except Exception:
+        raise
+    except BaseException as error:
+        raise OutcomeUnknown(f"{type(error).__name__} {error}".strip()) from error
 
 
 def _next(planned: Sequence[PlannedCall], messages: list[ToolMessage]) -> Next:

@@ -17,7 +17,7 @@ from hitl_agent.calls import ToolCall, clean_text
 from hitl_agent.errors import ConfigurationError, InvalidCall
 from hitl_agent.execution import NO_PROMISE, Contract, Course, Judge, Judged, course
 from hitl_agent.graph.assessment import Assessment, Assessor
-from hitl_agent.graph.state import PlannedCall, task_of
+from hitl_agent.graph.state import PlannedCall, task_of, this_run
 from hitl_agent.graph.tool_contract import contract_of
 from hitl_agent.policy import Facts, Past, Policy, Tier, Verdict, judge, refused
 from hitl_agent.policy.in_force import PolicyInForce
@@ -144,8 +144,15 @@ class Gate:
             graph,
             messages,
             lease,
-            lease.requester if lease else actor_of(config),
+            lease.requester if lease else self._requester(config, messages),
         )
+
+    def _requester(self, config: RunnableConfig, messages: Sequence[BaseMessage]) -> str | None:
+        """Return who asked for a run that somebody else drives; who resumes it did not ask."""
+        said = [one for one in this_run(messages) if isinstance(one, AIMessage)]
+        calls = [call["id"] for one in said for call in one.tool_calls if call["id"]]
+        asked = judgements.requesters(self.database(config), thread_of(config), calls)
+        return asked[0] if asked else actor_of(config)
 
     def settle(self, turn: Turn, planned: Sequence[PlannedCall]) -> list[Course]:
         """Judge every call that has to be judged and return what happens next to each.
@@ -187,9 +194,7 @@ class Gate:
         if unknown := [one.call.call_id for one in planned if one.call.call_id not in found]:
             found |= judgements.newest(database, thread_id, unknown)
         now = self.clock()
-        return [
-            self._course(one.call, found.get(one.call.call_id), now) for one in planned
-        ]
+        return [self._course(one.call, found.get(one.call.call_id), now) for one in planned]
 
     def _course(self, planned: ToolCall, judged: Judged | None, now: datetime) -> Course:
         tool = judged.call.tool if judged else planned.tool

@@ -41,11 +41,11 @@ class HumanReviewNode:
         )
         if request is not None:
             answer = interrupt(request.payload())
-            self._take(database, request, answer, _reviewer(config))
+            self._take(database, request, answer, config)
         return {}
 
     def _take(
-        self, database: Database, request: ReviewRequest, answer: Any, reviewer: str | None
+        self, database: Database, request: ReviewRequest, answer: Any, config: RunnableConfig
     ) -> None:
         """Record what came with the resume, unless a decision is recorded already.
 
@@ -57,7 +57,13 @@ class HumanReviewNode:
             decision = read_answer(_for(request, answer), tool=request.call.tool)
             decision = request.checked(decision)
             reviews.decide(
-                database, request, decision, reviewer=reviewer, channel="resume", now=now
+                database,
+                request,
+                decision,
+                reviewer=_reviewer(config),
+                channel="resume",
+                now=now,
+                lease=lease_of(config),
             )
         except StaleDecision:
             return

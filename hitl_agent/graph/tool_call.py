@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
 import psycopg
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import patch_config
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, StructuredTool, Tool
+from langgraph.errors import GraphBubbleUp
 
-from hitl_agent.errors import DatabaseError, LeaseLost, OutcomeUnknown, TimeUp
+from hitl_agent.errors import DatabaseError, ExecutionError, LeaseLost, OutcomeUnknown, TimeUp
 from hitl_agent.execution import Judged
-from hitl_agent.graph.bounded import bounded
+from hitl_agent.graph.bounded import abounded, bounded
 from hitl_agent.graph.outcome import Result, Unknown, failure, result_of
 from hitl_agent.graph.tool_contract import CALL, RunningCall
 from hitl_agent.storage.database import Database
@@ -27,10 +29,8 @@ def call_tool(
     try:
         left = _left(running)
         message = bounded(tool.invoke, left, _request(judged), _with(config, running))
-    except (OutcomeUnknown, TimeoutError) as error:
-        return Unknown(str(error) or "the tool did not answer in time")
     except Exception as error:  # noqa: BLE001  any failure of a tool is an outcome
-        return failure(error)
+        return _failed(error)
     return result_of(message)
 
 
@@ -39,12 +39,14 @@ async def acall_tool(
 ) -> Result | Unknown:
     """Call a tool like `call_tool`, awaiting it."""
     try:
-        async with asyncio.timeout(_left(running)):
-            message = await tool.ainvoke(_request(judged), _with(config, running))
-    except (OutcomeUnknown, TimeoutError) as error:
-        return Unknown(str(error) or "the tool did not answer in time")
+        left, request, inside = _left(running), _request(judged), _with(config, running)
+        if _is_sync(tool):
+            message = await abounded(tool.invoke, left, request, inside)
+        else:
+            async with asyncio.timeout(left):
+                message = await tool.ainvoke(request, inside)
     except Exception as error:  # noqa: BLE001  any failure of a tool is an outcome
-        return failure(error)
+        return _failed(error)
     return result_of(message)
 
 
@@ -59,7 +61,8 @@ def call_in_transaction(
     """Call a tool whose effect and outcome are one transaction.
 
     The server ends the transaction of a process that is frozen inside: what it has locked must not
-    stop the one that takes over.
+    stop the one that takes over. A tool that was cut off loses the connection: what it does later
+    belongs to no transaction of ours.
 
     Args:
         tool: the tool.
@@ -73,24 +76,86 @@ def call_in_transaction(
         What became of it; on success all is committed, else nothing. None if the connection was
         lost: what became of it has to be read.
     """
-    outcome: Result | Unknown = Unknown("")
     try:
-        with database.transaction(limit=_left(running)) as connection:
-            outcome = call_tool(tool, judged, config, replace(running, connection=connection))
-            if isinstance(outcome, Unknown):
-                raise psycopg.Rollback
-            if outcome["status"] == "error":
-                outcome["retry"] = True
-                raise psycopg.Rollback
-            with database.on(connection):
-                close(outcome)
+        outcome = _transacted(tool, judged, config, running, database, close)
     except TimeUp as error:
-        return failure(error)
+        outcome = failure(error)
     except LeaseLost:
         raise
-    except DatabaseError:
+    except OutcomeUnknown as error:
+        outcome = Unknown(str(error))
+    except (DatabaseError, psycopg.errors.IdleInTransactionSessionTimeout):
         return None
+    except psycopg.Error as error:  # one that the tool has passed over, or that shows at the commit
+        outcome = failure(error)
+    if not isinstance(outcome, Unknown) and outcome["status"] == "error":
+        outcome["retry"] = True
     return outcome
+
+
+def _transacted(
+    tool: BaseTool,
+    judged: Judged,
+    config: RunnableConfig,
+    running: RunningCall,
+    database: Database,
+    close: Callable[[Result], None],
+) -> Result | Unknown:
+    outcome: Result | Unknown = Unknown("")
+    # of a connection that was taken away nothing can be rolled back, nor need be
+    with suppress(psycopg.Rollback), database.transaction(limit=_left(running)) as connection:
+        with _unbroken(connection):
+            try:
+                outcome = call_tool(tool, judged, config, replace(running, connection=connection))
+            finally:
+                if isinstance(outcome, Unknown):  # the tool may still be at work
+                    with connection.lock:  # not in the midst of a statement
+                        connection.close()
+            if not isinstance(outcome, Unknown) and connection.broken:
+                # which the tool has taken for a failure of its own
+                raise psycopg.OperationalError("the connection was lost")
+            if isinstance(outcome, Unknown) or outcome["status"] == "error":
+                raise psycopg.Rollback
+        with database.on(connection):
+            close(outcome)
+    return outcome
+
+
+@contextmanager
+def _unbroken(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Work in a part of a transaction, which is gone where the transaction was ended meanwhile.
+
+    Raises:
+        OutcomeUnknown: it was ended; what was done in it is committed, or lost.
+    """
+    try:
+        with connection.transaction():
+            yield
+    except (
+        psycopg.errors.NoActiveSqlTransaction,
+        psycopg.errors.InvalidSavepointSpecification,
+    ) as error:
+        raise OutcomeUnknown("the tool has ended its transaction by itself") from error
+
+
+def _failed(error: Exception) -> Result | Unknown:
+    """Return what becomes of a call whose tool has raised."""
+    if isinstance(error, GraphBubbleUp):  # which may hold all that a reviewer is shown
+        error = ExecutionError("a tool cannot stop the graph to ask; its call goes before a person")
+    lost = (OutcomeUnknown, TimeoutError)
+    if isinstance(error, lost) or (isinstance(error, ExceptionGroup) and error.subgroup(lost)):
+        return Unknown(str(error) or "the tool did not answer in time")
+    return failure(error)
+
+
+def _is_sync(tool: BaseTool) -> bool:
+    """Whether LangChain would run the tool in a thread of the event loop's own pool.
+
+    Tools that hang would use that pool up, and nothing else of the process would go on.
+    """
+    if isinstance(tool, StructuredTool | Tool):
+        return tool.coroutine is None
+    return type(tool)._arun is BaseTool._arun  # noqa: SLF001  what is not overridden
 
 
 def _left(running: RunningCall) -> float:
@@ -99,8 +164,7 @@ def _left(running: RunningCall) -> float:
     Raises:
         TimeUp: none.
     """
-    left = running.until - time.monotonic()
-    if left <= 0:
+    if (left := running.left) <= 0:
         raise TimeUp("the time for this call was over before it began")
     return left
 

@@ -16,7 +16,7 @@ from langchain_core.tools import BaseTool
 from hitl_agent.calls import clean_json, digest
 from hitl_agent.errors import ConfigurationError, TimeUp
 from hitl_agent.execution import NO_PROMISE, Contract
-from hitl_agent.execution.contract import Reconcile
+from hitl_agent.execution.contract import LONGEST, Reconcile
 
 Tool = TypeVar("Tool", bound=BaseTool)
 
@@ -25,6 +25,9 @@ CALL = "__hitl_call"
 
 _ATTRIBUTE = "_hitl_contract"
 
+_TASK = "__pregel_task_id"
+"""LangGraph's key of `configurable` for the task that a node runs as."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunningCall:
@@ -32,13 +35,37 @@ class RunningCall:
 
     Attributes:
         key: its idempotency key.
-        until: when its time is over, in seconds of `time.monotonic`.
+        begun: the `moment` at which its time began.
+        timeout: how many seconds it has.
+        task: LangGraph's task that runs it.
         connection: the attempt's transaction, for a tool that is `transactional`.
     """
 
     key: str
-    until: float
+    begun: tuple[float, float]
+    timeout: float
+    task: str | None = None
     connection: psycopg.Connection[Any] | None = None
+
+    @property
+    def left(self) -> float:
+        """Seconds that it has left; 0 or less if its time is over."""
+        passed = [now - then for now, then in zip(moment(), self.begun, strict=True)]
+        return self.timeout - max(passed)
+
+
+def moment() -> tuple[float, float]:
+    """Return the time by two clocks, in seconds; of what they say has passed, the longer counts.
+
+    The first stands still while the machine sleeps, the second may be set back.
+    """
+    return time.monotonic(), time.time()
+
+
+def task_of_run(config: RunnableConfig) -> str | None:
+    """Return LangGraph's task in which something runs; None outside of a graph."""
+    task = config.get("configurable", {}).get(_TASK)
+    return str(task) if task else None
 
 
 def contract(
@@ -65,12 +92,14 @@ def contract(
         transactional: all that a call does, it does in `transaction(config)`.
 
     Raises:
-        ConfigurationError: a time is not positive, or `transactional` stands beside another
-            promise, which it makes pointless.
+        ConfigurationError: a time is not positive or too long, `transactional` stands beside
+            another promise, which it makes pointless, or what stands below is no tool.
     """
     for name, given in (("timeout", timeout), ("idempotent_for", idempotent_for)):
         if given is not None and given <= timedelta(0):
             raise ConfigurationError(f"`{name}` is a time above 0")
+    if timeout is not None and timeout > LONGEST:
+        raise ConfigurationError("`timeout` is at most ten years")
     if transactional and (idempotent_for or reconcile):
         raise ConfigurationError(
             "a transactional tool is never in doubt", hint="take the other promise out"
@@ -80,6 +109,8 @@ def contract(
     promise = Contract(version, timeout, idempotent_for, reconcile, transactional)
 
     def keep(tool: Tool) -> Tool:
+        if not isinstance(tool, BaseTool):
+            raise ConfigurationError("`@contract` stands on a tool", hint="write it above `@tool`")
         # not in `metadata`, which LangChain sends along with traces and events
         object.__setattr__(tool, _ATTRIBUTE, promise)
         return tool
@@ -121,7 +152,7 @@ def time_left(config: RunnableConfig) -> float:
         TimeUp: none.
         ConfigurationError: the tool was not called by the executor.
     """
-    left = _running(config).until - time.monotonic()
+    left = _running(config).left
     if left <= 0:
         raise TimeUp("the time for this call is over; nothing was sent")
     return left
@@ -146,6 +177,7 @@ def transaction(config: RunnableConfig) -> psycopg.Connection[Any]:
 
 def _running(config: RunnableConfig) -> RunningCall:
     running = config.get("configurable", {}).get(CALL)
-    if not isinstance(running, RunningCall):
+    # a config is handed down: what a graph inside the tool calls is another call, with another key
+    if not isinstance(running, RunningCall) or running.task != task_of_run(config):
         raise ConfigurationError("the tool was not called by the executor")
     return running

@@ -46,6 +46,7 @@ def open_(
         LeaseLost: another process has taken the thread over.
     """
     attempt_id = uuid4()
+    goes_on = judged.attempt == "reserved" and judged.attempt_revision == judged.revision
     body = {
         "attempt_id": str(attempt_id),
         "binding": bound,
@@ -82,7 +83,7 @@ def open_(
         opened_at=judged.opened_at or now,
         started_at=now,
         deadline=deadline,
-        tries=judged.tries + 1 if judged.attempt == "reserved" else 1,
+        tries=judged.tries + 1 if goes_on else 1,
     )
 
 

@@ -127,7 +127,10 @@ class Database:
         milliseconds = str(max(1, int(min(limit, _LONGEST_LIMIT) * 1000)))
         with self.connection() as connection, connection.transaction():
             connection.execute(queries("schema")["limit"], {"limit": milliseconds})
-            yield connection
+            try:
+                yield connection
+            finally:
+                connection.row_factory = dict_row  # whoever has it next relies on it
 
     @contextmanager
     def on(self, connection: psycopg.Connection[DictRow]) -> Iterator[None]:

@@ -198,6 +198,12 @@ def judge(
     )
 
 
+def requesters(database: Database, thread_id: str, call_ids: Iterable[str]) -> list[str | None]:
+    """Return who asked for calls, from the first judgement on; nothing if none was judged."""
+    rows = database.rows(_SQL, "requesters", thread_id=thread_id, call_ids=list(call_ids))
+    return [row["actor"] for row in rows]
+
+
 def tools_run(database: Database, thread_id: str) -> list[str]:
     """Return the tools of which a call was begun in a thread, by name."""
     return [row["tool"] for row in database.rows(_SQL, "tools_run", thread_id=thread_id)]

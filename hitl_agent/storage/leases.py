@@ -170,6 +170,14 @@ class Leases:
         with self.held(halted.thread_id, resumes=True):
             self._database.run(_SQL, "settle", request_ids=halted.decided)
 
+    def postpone(self, halted: Halted) -> None:
+        """Put a thread that cannot be gone on with behind the others that were left halfway.
+
+        Raises:
+            ThreadBusy: another process drives it.
+        """
+        self.release(self.take(halted.thread_id, resumes=True), halted=halted.left)
+
     def _busy(self, thread_id: str) -> ThreadBusy:
         rows = self._database.rows(_SQL, "holder", thread_id=thread_id)
         who, until = "another process", ""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import psycopg
-from psycopg_pool import PoolTimeout
+from psycopg_pool import PoolClosed, PoolTimeout
 
 T = TypeVar("T")
 
@@ -113,6 +113,8 @@ def away(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, PoolTimeout):
             return True
+        if isinstance(error, PoolClosed):  # on purpose, and for good
+            return False
         if isinstance(error, psycopg.Error):
             state = error.sqlstate
             if state is None:  # from the driver itself: no connection, or no longer one

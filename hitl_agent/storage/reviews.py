@@ -55,6 +55,7 @@ def decide(
     reviewer: str | None,
     channel: str,
     now: datetime,
+    lease: Lease | None = None,
 ) -> Outcome:
     """Record a vote and, where it decides, the decision, with the grant that an approval gives.
 
@@ -68,6 +69,7 @@ def decide(
         reviewer: who; None when nobody says.
         channel: the way it came: `cli`, `runtime`, `resume`.
         now: when.
+        lease: under which the graph goes on with it at once, where it came with a resume.
 
     Returns:
         What the votes come to with this one.
@@ -91,7 +93,7 @@ def decide(
         )
         vote = Vote(name, decision.type, decision.message, channel, roles, now)
         outcome = standing.outcome(vote)
-        if _voted(database, request, decision, vote, standing, outcome):
+        if _voted(database, request, decision, vote, standing, outcome, lease):
             return outcome
         # others have voted meanwhile, or this vote was recorded and the answer lost: look again
 
@@ -169,6 +171,7 @@ def _voted(
     vote: Vote,
     standing: _Standing,
     outcome: Outcome,
+    lease: Lease | None,
 ) -> bool:
     """Write a vote and all that it brings about; False if the question is not as it stood."""
     call, now, verdict = request.call, vote.voted_at, standing.verdict
@@ -225,6 +228,7 @@ def _voted(
         now=now,
         grant_id=grant_id,
         expires_at=expires_at,
+        token=str(lease.token) if lease else "",
         entries=as_parameter(*entries),
     )
 

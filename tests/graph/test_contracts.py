@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -325,7 +326,6 @@ def test_whoever_lost_the_thread_commits_nothing(runtime: Runtime, moved: Any) -
 
 
 def slow(seconds: float, *, asks: bool, **promises: Any) -> Tools:
-    import time
 
     def tools(done: list[Any]) -> list[BaseTool]:
         @contract(timeout=timedelta(seconds=0.05), **promises)
@@ -408,3 +408,49 @@ def test_without_a_promise_there_is_no_transaction(runtime: Runtime) -> None:
     agent = approved(runtime, tools)
     agent.resume()
     assert "the tool has no transaction" in agent.answer("a").text
+
+
+def test_a_lost_connection_that_the_tool_takes_for_its_own_failure_is_done_again(
+    runtime: Runtime, database: Database, moved: Any
+) -> None:
+    def kill(connection: psycopg.Connection[Any]) -> None:
+        if len(agent.done) == 1:
+            with psycopg.connect(database.url, autocommit=True) as other:
+                other.execute("SELECT pg_terminate_backend(%s)", [connection.info.backend_pid])
+            connection.execute("SELECT 1")
+
+    agent = approved(runtime, paying(then=kill))
+    agent.resume()
+    assert moved() == ["x"]
+    assert agent.done == ["x", "x"]
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+def test_a_call_whose_opening_took_all_of_its_time_is_opened_again(
+    runtime: Runtime, database: Database, transactional: bool
+) -> None:
+    slow_once = iter([0.2])
+
+    def reached(point: str) -> None:
+        if point == "after attempts.open":
+            time.sleep(next(slow_once, 0))  # a database that takes longer than the call may
+
+    def tools(done: list[Any]) -> list[BaseTool]:
+        @contract(timeout=timedelta(seconds=0.15), transactional=transactional)
+        @tool
+        def send(to: str) -> str:
+            """Send a letter."""
+            done.append(to)
+            return "sent"
+
+        return [send]
+
+    agent = approved(runtime, tools)
+    database.reached = reached
+    try:
+        agent.resume()
+    finally:
+        database.reached = lambda _: None
+    assert agent.done == ["x"]
+    assert agent.answer("a").text == "[approved by ana]\nsent"
+    assert attempt(database)["tries"] == 2

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextlib
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from enum import Enum
+from http import HTTPStatus
 from typing import Any
 
 import psycopg
 import pytest
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, tool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import interrupt
+from langgraph.types import Command, interrupt
 from psycopg.rows import tuple_row
 
 from hitl_agent import (
     NotHappened,
     OutcomeUnknown,
     Runtime,
-    TimeUp,
+    build_graph,
     contract,
     idempotency_key,
     time_left,
     transaction,
 )
-from hitl_agent.errors import CallBusy, ConfigurationError
+from hitl_agent.errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    InvalidDecision,
+    LeaseLost,
+    ThreadBusy,
+)
 from hitl_agent.graph.state import AgentState
+from hitl_agent.policy import parse_policy
 from hitl_agent.recovery import recover
+from hitl_agent.storage import reviews
 from hitl_agent.storage.database import Database
-from tests.support.flows import Desk, call, desk
+from tests.support.flows import POLICY, Clock, Desk, Script, call, desk, tools_noting
 
 Tools = Callable[[list[Any]], list[BaseTool]]
 
@@ -68,12 +79,6 @@ def sending(does: Callable[[RunnableConfig], Any], **promises: Any) -> Tools:
     return tools
 
 
-def state_of(database: Database) -> str:
-    with database.connection() as connection:
-        (row,) = connection.execute("SELECT state FROM hitl.attempt").fetchall()
-    return str(row["state"])
-
-
 @pytest.fixture
 def moved(database: Database) -> Callable[[], list[str]]:
     """The rows of a table that a tool writes to."""
@@ -100,14 +105,17 @@ def paying(then: Callable[[psycopg.Connection[Any]], Any], **promises: Any) -> T
 # transactional tools
 
 
+@pytest.mark.parametrize("interrupted", [False, True])
 def test_a_transactional_tool_that_was_cut_off_writes_nothing_afterwards(
-    runtime: Runtime, moved: Any
+    runtime: Runtime, moved: Any, interrupted: bool
 ) -> None:
     late, tried = threading.Event(), threading.Event()
     errors: list[BaseException] = []
 
     def does(config: RunnableConfig) -> str:
         connection = transaction(config)
+        if interrupted:  # as Ctrl-C does
+            _thread.interrupt_main()
         late.wait(20)
         try:
             connection.execute("INSERT INTO moved VALUES ('late')")
@@ -117,20 +125,27 @@ def test_a_transactional_tool_that_was_cut_off_writes_nothing_afterwards(
             tried.set()
         return "moved"
 
-    tools = sending(does, transactional=True, timeout=timedelta(seconds=0.2))
+    tools = sending(does, transactional=True, timeout=timedelta(seconds=10 if interrupted else 0.2))
     agent = approved(runtime, tools)
-    agent.resume()
+    with contextlib.suppress(KeyboardInterrupt):
+        agent.resume()
     late.set()
     assert tried.wait(20)
     assert moved() == [], "nothing of a call that is not known to have succeeded"
     assert errors
 
 
-@pytest.mark.parametrize("statement", ["COMMIT", "ROLLBACK", "COMMIT; BEGIN", "ROLLBACK; BEGIN"])
+@pytest.mark.parametrize(
+    "statements", [["COMMIT"], ["ROLLBACK"], ["COMMIT", "BEGIN"], ["ROLLBACK", "BEGIN"]]
+)
 def test_a_transactional_tool_that_ends_its_transaction_itself_is_in_doubt(
-    runtime: Runtime, moved: Any, statement: str
+    runtime: Runtime, moved: Any, statements: list[Any]
 ) -> None:
-    agent = approved(runtime, paying(lambda connection: connection.execute(statement)))
+    def then(connection: psycopg.Connection[Any]) -> None:
+        for one in statements:
+            connection.execute(one)
+
+    agent = approved(runtime, paying(then))
     agent.resume()
     assert "in doubt" in agent.waiting[0].verdict.errors[0], "no success that nobody can vouch for"
     assert agent.status == "waiting"
@@ -143,11 +158,6 @@ def swallowing(connection: psycopg.Connection[Any]) -> None:
 
 def twice(connection: psycopg.Connection[Any]) -> None:
     connection.execute("INSERT INTO moved VALUES ('x')")
-
-
-def killed(connection: psycopg.Connection[Any]) -> None:
-    with contextlib.suppress(psycopg.Error):
-        connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
 @pytest.mark.parametrize("then", [swallowing, twice], ids=["swallowed", "at the commit"])
@@ -226,47 +236,6 @@ def test_a_run_that_is_cancelled_while_it_takes_the_lease_gives_it_back(
     assert held(database) == 0
 
 
-def test_an_executor_that_is_cancelled_while_it_takes_the_lease_gives_it_back(
-    runtime: Runtime, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from hitl_agent.graph.executor import ExecutorNode
-    from hitl_agent.graph.gate import DATABASE, LEASES
-    from hitl_agent.storage.leases import Leases
-
-    agent = approved(runtime, sending(lambda _: "sent"))
-    leases = Leases(database, agent.clock)
-    taking, go_on = threading.Event(), threading.Event()
-    take = leases.take
-
-    def slowly(*args: Any, **how: Any) -> Any:
-        taking.set()
-        go_on.wait(20)
-        return take(*args, **how)
-
-    monkeypatch.setattr(leases, "take", slowly)
-    node = agent.graph.nodes["executor"].bound
-    executor = next(
-        one._arun.__self__ for one in getattr(node, "steps", [node]) if hasattr(one, "_arun")
-    )
-    assert isinstance(executor, ExecutorNode)
-    config: Any = {
-        "configurable": {**agent.config["configurable"], DATABASE: database, LEASES: leases}
-    }
-    state = agent.graph.get_state(agent.config).values
-
-    async def cancelled() -> None:
-        run = asyncio.ensure_future(executor.arun(state, config))
-        await asyncio.to_thread(taking.wait, 20)
-        run.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await run
-        go_on.set()
-
-    asyncio.run(cancelled())
-    assert leases._held == {}
-    assert agent.done == []
-
-
 def test_tools_that_hang_do_not_stop_the_async_runs_of_the_process(runtime: Runtime) -> None:
     over = threading.Event()
     tools = sending(lambda _: over.wait(20), timeout=timedelta(seconds=0.1))
@@ -285,13 +254,21 @@ def test_tools_that_hang_do_not_stop_the_async_runs_of_the_process(runtime: Runt
     assert "in doubt" in agent.waiting[0].verdict.errors[0]
 
 
+def test_a_database_that_was_closed_is_not_waited_for(runtime: Runtime, database: Database) -> None:
+    database.close()
+    begun = time.monotonic()
+    with pytest.raises(DatabaseUnavailable):
+        runtime.waiting()
+    assert time.monotonic() - begun < 10
+
+
 # recovery
 
 
 def test_a_thread_that_fails_in_its_own_way_does_not_keep_the_others_from_recovery(
     runtime: Runtime,
 ) -> None:
-    def broken(_: Any) -> Any:
+    def broken(state: AgentState) -> dict[str, Any]:
         raise ValueError("no such thing")
 
     builder = StateGraph(AgentState)
@@ -310,6 +287,40 @@ def test_a_thread_that_fails_in_its_own_way_does_not_keep_the_others_from_recove
     assert found[agent.thread_id].status == "done"
     assert found["broken"].status == "failed"
     assert "no such thing" in found["broken"].to_json()["error"]
+
+
+def test_a_thread_whose_graph_is_not_known_does_not_keep_the_others_from_recovery(
+    runtime: Runtime,
+) -> None:
+    clock = Clock()
+    agents = [desk(runtime, [call("send", "a", to="x")], clock=clock) for _ in range(2)]
+    for one in agents:
+        clock.advance(seconds=5)
+        one.start()
+        one.decide("a", {"type": "approve"})
+
+    def graph_of(thread_id: str) -> Any:
+        if thread_id == agents[0].thread_id:
+            raise ConfigurationError("no such graph")
+        return agents[1].graph
+
+    clock.advance(seconds=5)
+    found = [recover(agents[1].runtime, graph_of, limit=1) for _ in range(2)]
+    assert [one.status for some in found for one in some] == ["failed", "done"]
+
+
+def test_a_thread_whose_process_ended_before_it_had_begun_is_told_of_once(runtime: Runtime) -> None:
+    agent = desk(runtime, [call("send", "a", to="x")])
+    agent.runtime.leases.take(agent.thread_id)
+    agent.runtime.leases._held.clear()
+    agent.clock.advance(minutes=1)
+
+    def graph_of(thread_id: str) -> Any:
+        agent.runtime.thread(thread_id)
+        return agent.graph
+
+    assert [one.status for one in recover(agent.runtime, graph_of)] == ["failed"]
+    assert list(recover(agent.runtime, graph_of)) == []
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), Cut("gone")])
@@ -351,6 +362,127 @@ def test_a_read_that_ends_its_process_each_time_comes_before_a_person(runtime: R
         break
     assert len(agent.done) == 5
     assert agent.status == "waiting"
+
+
+def test_a_worker_that_lost_the_thread_takes_up_no_decision(runtime: Runtime) -> None:
+    agent = approved(runtime, sending(lambda _: "sent"))
+    old = agent.runtime.leases.take(agent.thread_id)
+    agent.clock.advance(minutes=1)
+    agent.runtime.leases.release(agent.runtime.leases.take(agent.thread_id))
+    reviews.put(agent.runtime.database, agent.thread_id, "a", "i", lease=old)
+    agent.runtime.leases.release(old)
+    found = list(recover(agent.runtime, lambda _: agent.graph))
+    assert [one.status for one in found] == ["done"], "a decision that nobody goes on with is lost"
+
+
+def test_an_answer_that_came_to_a_worker_that_lost_the_thread_is_gone_on_with(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = desk(runtime, [call("send", "a", to="x")])
+    agent.start()
+    (asked,) = agent.graph.get_state(agent.config).interrupts
+    put = reviews.put
+
+    def frozen(*args: Any, **how: Any) -> Any:
+        """Be taken over before the answer is looked at; the other one finds that all waits."""
+        monkeypatch.undo()
+        agent.clock.advance(minutes=1)
+        agent.runtime.leases.release(agent.runtime.leases.take(agent.thread_id))
+        return put(*args, **how)
+
+    monkeypatch.setattr(reviews, "put", frozen)
+    with pytest.raises(LeaseLost):
+        agent.graph.invoke(Command(resume={asked.id: {"type": "approve"}}), agent.config)
+    found = list(recover(agent.runtime, lambda _: agent.graph))
+    assert [one.status for one in found] == ["done"]
+    assert agent.done == [("send", "x")]
+
+
+# graphs of others
+
+
+def test_who_resumes_a_run_on_a_foreign_server_has_not_asked_for_its_calls(
+    runtime: Runtime, database: Database
+) -> None:
+    done: list[Any] = []
+    clock = Clock()
+    ours = Runtime(database, clock=clock)
+    turns = [call("send", "a", to="x")], [call("send", "b", to="y")]
+    builder = build_graph(Script(*turns), tools_noting(done), parse_policy(POLICY), clock=clock)
+    graph = builder.compile(checkpointer=InMemorySaver())
+
+    def by(who: str) -> Any:
+        return {"configurable": {"thread_id": "theirs", "langgraph_auth_user_id": who}}
+
+    graph.invoke(ours.start_input("do it"), by("amy"))
+    (asked,) = graph.get_state(by("amy")).interrupts
+    graph.invoke(Command(resume={asked.id: {"type": "approve"}}), by("bo"))
+    assert len(done) == 1
+    with pytest.raises(InvalidDecision, match="asked for the call"):
+        ours.decide(ours.request("theirs", "b"), {"type": "approve"}, reviewer="amy")
+    ours.decide(ours.request("theirs", "b"), {"type": "approve"}, reviewer="bo")
+    graph.invoke(None, by("cy"))
+    assert len(done) == 2
+
+
+def test_an_agent_inside_another_graph_is_driven_under_that_ones_lease(runtime: Runtime) -> None:
+    agent = desk(runtime, [call("send", "a", to="x"), call("send", "b", to="y")])
+    parent = StateGraph(AgentState)
+    parent.add_node("agent", agent.graph)
+    parent.add_edge(START, "agent")
+    parent.add_edge("agent", END)
+    graph = agent.runtime.compile(parent, name="parent")
+    graph.invoke(agent.runtime.start_input("do it"), agent.config)
+    agent.decide("a", {"type": "approve"})
+    agent.decide("b", {"type": "reject"})
+    graph.invoke(agent.runtime.resume_input(graph, agent.thread_id), agent.config)
+    assert agent.done == [("send", "x")]
+    assert agent.status == "done"
+
+
+@pytest.mark.parametrize("way", ["batch", "events", "with_config"])
+def test_every_way_to_run_a_graph_takes_the_lease(runtime: Runtime, way: str) -> None:
+    agent = desk(runtime, [call("send", "a", to="x")])
+    given = agent.runtime.start_input("do it")
+
+    async def events() -> None:
+        async for _ in agent.graph.astream_events(given, agent.config, version="v2"):
+            pass
+
+    def run() -> None:
+        if way == "batch":
+            agent.graph.batch([given], agent.config)
+        elif way == "events":
+            asyncio.run(events())
+        else:
+            agent.graph.with_config({"tags": ["x"]}).invoke(given, agent.config)
+
+    with agent.runtime.leases.held(agent.thread_id), pytest.raises(ThreadBusy):
+        run()
+    run()
+    assert agent.waiting
+
+
+def test_the_fence_needs_no_rights_and_no_search_path_of_a_foreign_writer(
+    runtime: Runtime, database: Database
+) -> None:
+    tables = "checkpoints, checkpoint_writes, checkpoint_blobs"
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE foreigner")
+        try:
+            connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO foreigner")
+            connection.execute("SET ROLE foreigner")
+            connection.execute("CREATE TEMP TABLE thread (thread_id text)")
+            connection.execute(
+                "INSERT INTO checkpoints (thread_id, checkpoint_id, checkpoint)"
+                " VALUES ('t', 'c', '{}')"
+            )
+            connection.execute("UPDATE checkpoints SET metadata = '{}'")
+            connection.execute("DELETE FROM checkpoints")
+        finally:
+            connection.execute("RESET ROLE")
+            connection.execute("DROP OWNED BY foreigner")
+            connection.execute("DROP ROLE foreigner")
 
 
 # what people and planners are told
@@ -400,8 +532,36 @@ def test_a_receiver_that_remembers_for_ever_is_one(runtime: Runtime) -> None:
         agent.resume()
     agent.clock.advance(minutes=7)
     agent.resume()
-    assert agent.done == ["x", "x"]
+    assert len(agent.done) == 2
     assert agent.status == "done"
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["keyed", "asked"])
+def test_a_call_that_was_cut_off_is_not_sent_again_under_a_policy_that_changed(
+    runtime: Runtime, answers: bool
+) -> None:
+    def does(_: RunnableConfig) -> Any:
+        raise Cut
+
+    promises: dict[str, Any] = {"idempotent_for": DAY}
+    if not answers:
+        promises = {"reconcile": lambda key: NotHappened()}
+    agent = approved(runtime, sending(does, **promises))
+    with pytest.raises(Cut):
+        agent.resume()
+    agent.clock.advance(minutes=7)
+    stricter = desk(
+        runtime,
+        [call("send", "a", to="x")],
+        policy=POLICY.replace("never_run: [", "never_run: [send, "),
+        tools=sending(lambda _: "sent", **promises),
+        clock=agent.clock,
+    )
+    stricter.thread_id = agent.thread_id
+    stricter.resume()
+    assert stricter.done == []
+    assert "refused by policy" in stricter.answer("a").text
+    assert "was not run" not in stricter.answer("a").text
 
 
 def test_a_timeout_beyond_all_clocks_is_refused() -> None:
@@ -410,7 +570,7 @@ def test_a_timeout_beyond_all_clocks_is_refused() -> None:
 
 
 def test_a_contract_below_the_tool_decorator_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="above"):
+    with pytest.raises(ConfigurationError, match="stands on a tool"):
         contract(idempotent_for=DAY)(lambda to: to)  # type: ignore[type-var]
 
 
@@ -446,9 +606,7 @@ def test_time_that_a_machine_slept_through_is_over(
 
 
 @pytest.mark.parametrize("error", [OutcomeUnknown("gone"), TimeoutError("gone")])
-def test_an_unknown_outcome_among_several_errors_is_one(
-    runtime: Runtime, error: Exception
-) -> None:
+def test_an_unknown_outcome_among_several_errors_is_one(runtime: Runtime, error: Exception) -> None:
     def does(_: RunnableConfig) -> Any:
         raise ExceptionGroup("several", [ValueError("x"), ExceptionGroup("inner", [error])])
 
@@ -461,6 +619,7 @@ def test_a_tool_that_interrupts_by_itself_has_failed_and_wedges_nothing(runtime:
     agent = approved(runtime, sending(lambda _: interrupt("really?")))
     agent.resume()
     assert agent.answer("a").artifact["outcome"] == "failed"
+    assert "really?" not in agent.answer("a").text, "it may hold what only a reviewer is shown"
     assert agent.status == "done"
 
 
@@ -486,3 +645,38 @@ def test_a_graph_that_a_tool_runs_does_not_get_the_key_of_the_call(runtime: Runt
     agent = approved(runtime, sending(does))
     agent.resume()
     assert keys == [None], "one key for two calls makes a receiver drop the second"
+
+
+class Half(float, Enum):
+    """Numbers that are more than that."""
+
+    HALF = 0.5
+
+
+class Foreign(Mapping[str, Any]):
+    """A value of which nothing can be read."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise RuntimeError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["a"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("value", [HTTPStatus.OK, [Half.HALF], {"a": Foreign()}])
+def test_a_result_with_values_of_other_types_is_one(runtime: Runtime, value: Any) -> None:
+    def tools(done: list[Any]) -> list[BaseTool]:
+        @tool(response_format="content_and_artifact")
+        def look(what: str) -> Any:
+            """Look."""
+            return what, value
+
+        return [look]
+
+    agent = desk(runtime, [call("look", "a", what="x")], tools=tools)
+    agent.start()
+    assert agent.status == "done"
+    assert agent.answer("a").artifact["outcome"] == "succeeded"

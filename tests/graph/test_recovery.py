@@ -99,9 +99,7 @@ def test_wherever_a_process_ends_the_thread_comes_to_its_question(
     with pytest.raises(Cut):
         agent.start()
     agent.clock.advance(minutes=1)
-    again = desk(
-        runtime, [call("send", "a", to="x"), call("send", "b", to="y")], clock=agent.clock
-    )
+    again = desk(runtime, [call("send", "a", to="x"), call("send", "b", to="y")], clock=agent.clock)
     again.thread_id = agent.thread_id
     if point == "before checkpoints.put":  # its input was never stored: it was never begun
         again.start()

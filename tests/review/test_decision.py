@@ -200,3 +200,58 @@ def test_a_refusal_of_deep_arguments_can_be_recorded():
         check_decision(Edit({"amount": deep}), CALL, allowed=DECISIONS, schema=SCHEMA)
     body = {"problem": str(caught.value)}
     assert Entry(Kind.ANSWER_REFUSED, "t", "c", NOW, body).canonical()
+
+
+@pytest.mark.parametrize(
+    ("decision", "message", "hint"),
+    [
+        (
+            Approve("a\x00"),
+            "a message with characters that cannot be stored",
+            "say it without them",
+        ),
+        (Respond(" "), "a response needs a text", "say it with --reason TEXT"),
+        (
+            Edit([1]),
+            "the edited arguments of `refund` do not fit: arguments are a JSON object",
+            "correct the arguments and edit again",
+        ),
+    ],
+)
+def test_who_decides_what_does_not_fit_is_told_what_to_do(decision, message, hint):
+    with pytest.raises(InvalidDecision) as caught:
+        check_decision(decision, CALL, allowed=DECISIONS, schema=SCHEMA)
+    assert (str(caught.value), caught.value.hint) == (message, hint)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message", "hint"),
+    [
+        (
+            {"type": "maybe"},
+            "`maybe` is no decision",
+            "decide with one of approve, edit, reject, respond",
+        ),
+        ({"type": "edit"}, "an edit carries the new call as `edited_action`", None),
+        (
+            {"type": "edit", "edited_action": {"name": "refund"}},
+            "the arguments of an edit are a JSON object",
+            None,
+        ),
+    ],
+)
+def test_who_answers_with_no_decision_is_told_what_to_do(answer, message, hint):
+    with pytest.raises(InvalidDecision) as caught:
+        read_answer(answer, tool="refund")
+    assert (str(caught.value), caught.value.hint) == (message, hint)
+
+
+def test_the_longest_message_is_a_message():
+    assert read_answer({"type": "reject", "message": "x" * MAX_MESSAGE}, tool="refund")
+    check_decision(Reject("x" * MAX_MESSAGE), CALL, allowed=DECISIONS, schema=SCHEMA)
+
+
+def test_a_name_that_is_shown_in_whole_has_no_dots():
+    with pytest.raises(InvalidDecision) as caught:
+        read_answer({"type": "x" * 60}, tool="refund")
+    assert str(caught.value) == f"`{'x' * 60}` is no decision"

@@ -246,3 +246,85 @@ def test_a_role_that_nobody_is_said_to_have_cannot_be_brought():
     with pytest.raises(InvalidDecision, match="does not say who has it"):
         admitted("ana", "approve", asked, requesters=(), people=None)
     assert admitted("ana", "reject", asked, requesters=(), people=None) == ("ana", ())
+
+
+@pytest.mark.parametrize(
+    ("types", "decision"),
+    [
+        (["respond"], "respond"),
+        (["edit"], "edit"),
+        (["edit", "respond"], "respond"),
+        (["approve", "approve", "edit"], "edit"),
+        (["respond", "reject"], "reject"),
+        (["edit", "reject"], "reject"),
+        (["approve", "yes"], None),
+    ],
+)
+def test_an_answer_in_the_tools_place_and_an_edit_end_the_question(types, decision):
+    cast = [vote(f"r{index}", type_) for index, type_ in enumerate(types)]
+    assert quorum(Reviewers(2), cast).decision == decision
+
+
+NAME_THE_REVIEWER = "name the reviewer: `hitl approve --as NAME`, or `configurable.reviewer`"
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "people", "message", "hint"),
+    [
+        (
+            "ana",
+            Reviewers(1, ("pay", "law")),
+            None,
+            "the policy wants somebody with the role `pay`, `law` and does not say who has it",
+            "name people and their roles under `reviewers` in the policy, or reject the call",
+        ),
+        (
+            None,
+            Reviewers(2),
+            None,
+            "the answer names no reviewer, and who answers counts here",
+            NAME_THE_REVIEWER,
+        ),
+        (
+            "x" * 201,
+            Reviewers(1),
+            None,
+            "the reviewer's name is no text of 1 to 200 characters",
+            "name one with --as NAME",
+        ),
+        (
+            "cy",
+            Reviewers(1),
+            {"bo": [], "Ana": [], "dee": []},
+            "`cy` is not among the reviewers that the policy names",
+            "one of them has to decide: Ana, bo, dee",
+        ),
+        (
+            "cy",
+            Reviewers(1),
+            {"bo": [], "Cato": []},
+            "`cy` is not among the reviewers that the policy names",
+            "one of them has to decide: bo, Cato",
+        ),
+    ],
+)
+def test_whose_answer_does_not_count_is_told_what_to_do(name, asked, people, message, hint):
+    with pytest.raises(InvalidDecision) as caught:
+        admitted(name, "approve", asked, requesters=(), people=people)
+    assert (str(caught.value), caught.value.hint) == (message, hint)
+
+
+def test_the_longest_name_is_a_name():
+    found = admitted("x" * 200, "approve", Reviewers(1), requesters=(), people=None)
+    assert found == ("x" * 200, ())
+
+
+def test_a_vote_is_plain_json():
+    assert vote("Ana", "reject", "finance").to_json() == {
+        "reviewer": "Ana",
+        "type": "reject",
+        "message": "",
+        "channel": "cli",
+        "roles": ["finance"],
+        "voted_at": "2026-03-01T00:00:00+00:00",
+    }

@@ -75,8 +75,8 @@ SELECT
     set_config('hitl.token', %(token)s, true);
 
 -- end: the outcome of an open attempt and its entry
--- The next checkpoint is waited for, and PostgreSQL writes in order: a crash of the server before
--- that forgets both, and the call is one that was cut off.
+-- It is waited for, also where it is the commit of a tool's own transaction: the process lives on
+-- when the server crashes, and tells the planner what the server would have forgotten.
 WITH ended AS (
     UPDATE hitl.attempt SET state = %(state)s, result = %(result)s, ended_at = %(now)s
     WHERE thread_id = %(thread_id)s AND call_id = %(call_id)s
@@ -93,4 +93,4 @@ SELECT
         WHERE a.thread_id = %(thread_id)s AND a.call_id = %(call_id)s
             AND a.attempt_id = %(attempt_id)s AND a.state = %(state)s AND a.ended_at = %(now)s
     ) AS written,
-    set_config('hitl.token', %(token)s, true), set_config('synchronous_commit', 'off', true);
+    set_config('hitl.token', %(token)s, true);

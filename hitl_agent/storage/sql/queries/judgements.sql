@@ -24,18 +24,23 @@ ORDER BY j.call_id, j.revision DESC;
 
 -- judge: one verdict, the grant or the question that comes with it, and their entries; older
 -- questions about the call end
--- Nothing waits for the disk here: what comes of a verdict, an attempt, a checkpoint or a vote, is
--- waited for, and PostgreSQL writes in order.
+-- Nothing waits for the disk here: what comes of a verdict, an attempt or a vote, is waited for, and
+-- PostgreSQL writes in order. A verdict that a crash of the server forgets is given again.
 WITH judged AS (
     INSERT INTO hitl.judgement (
         thread_id, call_id, revision, tool, args, call_digest, planned_digest, tier, verdict,
         policy_digest, judged_at, confidence, assessment, actor, amount, currency, counterparty,
         tool_version, binding
-    ) VALUES (
+    )
+    SELECT
         %(thread_id)s, %(call_id)s, %(revision)s, %(tool)s, %(args)s, %(call_digest)s,
         %(planned_digest)s, %(tier)s, %(verdict)s, %(policy_digest)s, %(now)s, %(confidence)s,
         %(assessment)s, %(actor)s, %(amount)s, %(currency)s, %(counterparty)s,
         %(tool_version)s, %(binding)s
+    WHERE NOT EXISTS (  -- what became of a call that was sent is settled first
+        SELECT FROM hitl.attempt AS a
+        WHERE a.thread_id = %(thread_id)s AND a.call_id = %(call_id)s
+            AND a.state IN ('started', 'succeeded', 'failed')
     )
     ON CONFLICT DO NOTHING
     RETURNING thread_id, call_id, revision
@@ -71,6 +76,12 @@ SELECT
     count(*) AS written, set_config('hitl.token', %(token)s, true),
     set_config('synchronous_commit', 'off', true)
 FROM judged;
+
+-- requesters: who asked for calls, from the first judgement on
+SELECT actor
+FROM hitl.judgement
+WHERE thread_id = %(thread_id)s AND call_id = ANY(%(call_ids)s)
+ORDER BY judged_at, revision;
 
 -- tools_run: the tools of which a call was begun in the thread
 SELECT DISTINCT j.tool

@@ -22,12 +22,13 @@ SELECT requester, set_config('synchronous_commit', 'off', true) FROM taken;
 SELECT holder, taken_at, expires_at FROM hitl.thread WHERE thread_id = %(thread_id)s;
 
 -- release: give the lease back, unless somebody else has taken it over
+-- It is waited for: forgotten by a crash of the server, it would keep everybody out until it ends.
 WITH released AS (
     UPDATE hitl.thread SET expires_at = %(halted_at)s
     WHERE thread_id = %(thread_id)s AND token = %(token)s
     RETURNING thread_id
 )
-SELECT count(*) AS written, set_config('synchronous_commit', 'off', true) FROM released;
+SELECT count(*) AS written FROM released;
 
 -- renew: the leases that are still ours
 WITH renewed AS (

@@ -15,6 +15,10 @@ WITH moved AS (
     UPDATE hitl.review_request SET taken_up = true
     WHERE thread_id = %(thread_id)s AND call_id = %(call_id)s AND status = 'decided'
         AND NOT taken_up
+        AND (%(token)s = '' OR EXISTS (
+            SELECT FROM hitl.thread AS t
+            WHERE t.thread_id = %(thread_id)s AND t.token::text = %(token)s
+        ))
     -- the next checkpoint is waited for, and this with it
     RETURNING set_config('synchronous_commit', 'off', true)
 )
@@ -44,12 +48,16 @@ WHERE r.request_id = %(request_id)s;
 
 -- vote: one vote; where it decides, the decision and the grant that an approval gives; entries
 -- Nothing if the question is closed, or others have voted since it was looked at. A rejection ends
--- the grant that a call under `soft_review` has, unless it was used.
+-- the grant that a call under `soft_review` has, unless it was used. An answer that came with a
+-- resume is taken up by whoever drives the thread; if that one has lost it, by nobody yet.
 WITH counted AS (
     UPDATE hitl.review_request
     SET votes = votes + 1, problem = NULL,
         status = CASE WHEN %(decides)s THEN 'decided' ELSE 'open' END,
-        taken_up = %(decides)s AND %(channel)s = 'resume'
+        taken_up = %(decides)s AND %(channel)s = 'resume' AND (%(token)s = '' OR EXISTS (
+            SELECT FROM hitl.thread AS t
+            WHERE t.thread_id = review_request.thread_id AND t.token::text = %(token)s
+        ))
     WHERE request_id = %(request_id)s AND status = 'open' AND votes = %(seen)s
     RETURNING request_id, thread_id, call_id, revision
 ), voted AS (
