@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 # --without-pip: Debian's Python has no ensurepip; its pip installs into the venv from outside
 INSTALL := $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet -c constraints.txt
 
-.PHONY: help demo test check bench reliability format clean
+.PHONY: help demo test check bench mutants reliability format clean
 
 help:
 	@echo "make demo    the order desk: refunds and an e-mail that wait for a person"
 	@echo "make test    every check and every test"
 	@echo "make check   ruff, mypy, import-linter"
 	@echo "make bench   the benchmarks"
+	@echo "make mutants   faults sown into the guards: which of them does no test notice"
 	@echo "make reliability   kills, freezes, restarts: plain LangGraph beside this, in one table"
 	@echo "make format  let ruff format the code"
 
@@ -48,9 +49,13 @@ bench: $(VENV)/.dev
 reliability: $(VENV)/.dev
 	$(BIN)/python -m reliability
 
+mutants: $(VENV)/.dev
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants
