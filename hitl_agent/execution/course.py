@@ -41,6 +41,7 @@ class Judged:
         decided_args: the arguments of an edit.
         message: the reviewer's reason or answer.
         reviewer: who decided; None for a bare resume value.
+        granted: what the grant is bound to; None without one.
         expires_at: when the grant ends; None without one.
         consumed_at: when the grant was used.
         attempt: state of the call's one attempt, of whichever revision.
@@ -70,6 +71,7 @@ class Judged:
     decided_args: Mapping[str, Any] | None = None
     message: str = ""
     reviewer: str | None = None
+    granted: str | None = None
     expires_at: datetime | None = None
     consumed_at: datetime | None = None
     attempt: AttemptState | None = None
@@ -260,11 +262,13 @@ def _usable(judged: Judged, now: datetime) -> bool:
 
 
 def _intact(judged: Judged) -> bool:
-    """Whether the stored row is what was judged."""
+    """Whether the stored rows are what was judged, and what was granted."""
     try:
-        return judged.call.digest == judged.call_digest and judged.bound == judged.binding
+        bound = judged.bound
+        same = judged.call.digest == judged.call_digest and bound == judged.binding
     except InvalidCall:  # what is in the row now has not even a digest
         return False
+    return same and judged.granted in (None, bound)
 
 
 def _replacement(judged: Judged) -> ToolCall | None:

@@ -194,6 +194,7 @@ def judge(
         binding=bound,
         request_id=question.request_id if question else None,
         request_status="open" if question else None,
+        granted=bound if grant_id else None,
         expires_at=expires_at if grant_id else None,
     )
 
@@ -295,6 +296,7 @@ def _judged(row: Mapping[str, Any]) -> Judged:
         decided_args=row["decided_args"],
         message=row["message"] or "",
         reviewer=row["reviewer"],
+        granted=row["granted"],
         expires_at=row["expires_at"],
         consumed_at=row["consumed_at"],
         attempt=row["attempt"],

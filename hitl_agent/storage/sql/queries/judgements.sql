@@ -10,7 +10,7 @@ SELECT DISTINCT ON (j.call_id)
     r.request_id, r.status AS request_status, r.interrupt_id, r.problem, r.claim,
     r.created_at AS requested_at, r.due_at,
     d.type AS decision, d.args AS decided_args, d.message, d.reviewer, d.channel,
-    g.grant_id, g.expires_at, g.consumed_at,
+    g.grant_id, g.binding AS granted, g.expires_at, g.consumed_at,
     a.state AS attempt, a.revision AS attempt_revision, a.attempt_id, a.opened_at, a.started_at,
     a.deadline, a.tries, a.result
 FROM hitl.judgement AS j
