@@ -305,6 +305,7 @@ def test_a_result_of_any_depth_can_be_recorded_after_the_tool_ran(levels):
         (nested(60), "nested too deeply"),
         ({1: 2}, "a key that is no text but a `int`"),
         (MAX_NUMBER + 1, "a number beyond 2^53; write it as text"),
+        (math.nan, "NaN is no number of JSON"),
         ("a\x00", "text with a NUL character"),
         ("\ud800", "text with a lone surrogate"),
     ],
@@ -330,3 +331,8 @@ def test_clean_json_keeps_the_deepest_nesting():
     deepest = nested(MAX_DEPTH)
     assert clean_json(deepest) == deepest
     assert clean_json([deepest]) != [deepest]
+
+
+def test_keys_are_in_the_order_of_utf_16_not_of_code_points():
+    form = canonical({"\ufb33": 1, "\U0001f600": 2, "a": 3})
+    assert form.decode() == '{"a":3,"\U0001f600":2,"\ufb33":1}'
