@@ -62,6 +62,7 @@ class Turn:
         messages: the conversation so far.
         lease: under which the thread is driven; None where somebody else drives it.
         actor: who the agent acts for, when the app says so.
+        asked_by: the user whom a server has authenticated, if that is somebody else.
     """
 
     database: Database
@@ -70,6 +71,7 @@ class Turn:
     messages: Sequence[BaseMessage]
     lease: Lease | None = None
     actor: str | None = None
+    asked_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,21 +140,27 @@ class Gate:
         """Return where the calls of a turn belong."""
         graph = str(config.get("metadata", {}).get(GRAPH) or "graph")
         lease = lease_of(config)
+        actor, asked_by = self._requesters(config, messages, lease)
         return Turn(
-            self.database(config),
-            thread_of(config),
-            graph,
-            messages,
-            lease,
-            lease.requester if lease else self._requester(config, messages),
+            self.database(config), thread_of(config), graph, messages, lease, actor, asked_by
         )
 
-    def _requester(self, config: RunnableConfig, messages: Sequence[BaseMessage]) -> str | None:
-        """Return who asked for a run that somebody else drives; who resumes it did not ask."""
+    def _requesters(
+        self, config: RunnableConfig, messages: Sequence[BaseMessage], lease: Lease | None
+    ) -> tuple[str | None, str | None]:
+        """Return who asked for a run: the actor, and a server's user if that is somebody else.
+
+        Who resumes a run did not ask for it: the first calls of the run tell who did.
+        """
+        user = counted_name(config.get("configurable", {}).get(SERVER_USER))
+        actor = lease.requester if lease else actor_of(config)
+        if lease and user in (None, actor):
+            return actor, None
         said = [one for one in this_run(messages) if isinstance(one, AIMessage)]
         calls = [call["id"] for one in said for call in one.tool_calls if call["id"]]
-        asked = judgements.requesters(self.database(config), thread_of(config), calls)
-        return asked[0] if asked else actor_of(config)
+        if asked := judgements.requesters(self.database(config), thread_of(config), calls):
+            return asked[0] if lease is None else (actor, asked[0][1])
+        return actor, user if user != actor else None
 
     def settle(self, turn: Turn, planned: Sequence[PlannedCall]) -> list[Course]:
         """Judge every call that has to be judged and return what happens next to each.
@@ -238,7 +246,10 @@ class Gate:
                 tool_version=self.contract(call.tool).version,
                 confidence=assessment.confidence,
                 known=judgements.Known(
-                    actor=turn.actor, assessment=assessment.source, **asdict(measures)
+                    actor=turn.actor,
+                    asked_by=turn.asked_by,
+                    assessment=assessment.source,
+                    **asdict(measures),
                 ),
                 question=self._question(turn, planned, step, verdict, now) if asked else None,
                 now=now,

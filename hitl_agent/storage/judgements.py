@@ -30,6 +30,7 @@ class Known:
 
     Attributes:
         actor: who the agent acts for.
+        asked_by: the user whom a server has authenticated, if that is somebody else.
         amount: how much it moves; None if it has no amount that can be read.
         currency: an ISO 4217 code.
         counterparty: who receives.
@@ -41,12 +42,14 @@ class Known:
     currency: str | None = None
     counterparty: str | None = None
     assessment: Mapping[str, Any] | None = None
+    asked_by: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what is known, for the record; an amount as text."""
         return {
             "actor": self.actor,
             "amount": None if self.amount is None else str(self.amount),
+            "asked_by": self.asked_by,
             "assessment": dict(self.assessment) if self.assessment else None,
             "counterparty": self.counterparty,
             "currency": self.currency,
@@ -168,6 +171,7 @@ def judge(
         amount=known.amount,
         currency=known.currency,
         counterparty=known.counterparty,
+        asked_by=known.asked_by,
         tool_version=tool_version,
         binding=bound,
         grant_id=grant_id,
@@ -199,10 +203,12 @@ def judge(
     )
 
 
-def requesters(database: Database, thread_id: str, call_ids: Iterable[str]) -> list[str | None]:
-    """Return who asked for calls, from the first judgement on; nothing if none was judged."""
+def requesters(
+    database: Database, thread_id: str, call_ids: Iterable[str]
+) -> list[tuple[str | None, str | None]]:
+    """Return who asked for calls, actor and user, from the first judgement on."""
     rows = database.rows(_SQL, "requesters", thread_id=thread_id, call_ids=list(call_ids))
-    return [row["actor"] for row in rows]
+    return [(row["actor"], row["asked_by"]) for row in rows]
 
 
 def tools_run(database: Database, thread_id: str) -> list[str]:

@@ -680,3 +680,33 @@ def test_a_result_with_values_of_other_types_is_one(runtime: Runtime, value: Any
     agent.start()
     assert agent.status == "done"
     assert agent.answer("a").artifact["outcome"] == "succeeded"
+
+
+@pytest.mark.parametrize("driven", [True, False])
+def test_a_user_cannot_hide_behind_the_name_of_an_actor(
+    runtime: Runtime, database: Database, driven: bool
+) -> None:
+    clock = Clock()
+    ours = Runtime(database, clock=clock)
+    done: list[Any] = []
+    turns = [call("send", "a", to="x")], [call("send", "b", to="y")]
+    builder = build_graph(Script(*turns), tools_noting(done), parse_policy(POLICY), clock=clock)
+    graph = ours.compile(builder) if driven else builder.compile(checkpointer=InMemorySaver())
+
+    def by(who: str, actor: str) -> Any:
+        named = {"thread_id": "theirs", "langgraph_auth_user_id": who, "actor": actor}
+        return {"configurable": named}
+
+    graph.invoke(ours.start_input("do it"), by("alice", "sock"))
+    for one in ("alice", "sock"):
+        with pytest.raises(InvalidDecision, match="asked for the call"):
+            ours.decide(ours.request("theirs", "a"), {"type": "approve"}, reviewer=one)
+    (asked,) = graph.get_state(by("alice", "sock")).interrupts
+    graph.invoke(Command(resume={asked.id: {"type": "approve"}}), by("alice", "sock"))
+    assert done == []
+    (asked,) = graph.get_state(by("alice", "sock")).interrupts
+    graph.invoke(Command(resume={asked.id: {"type": "approve"}}), by("bo", "sock"))
+    assert done == [("send", "x")]
+    with pytest.raises(InvalidDecision, match="asked for the call"):
+        ours.decide(ours.request("theirs", "b"), {"type": "approve"}, reviewer="alice")
+    ours.decide(ours.request("theirs", "b"), {"type": "approve"}, reviewer="bo")

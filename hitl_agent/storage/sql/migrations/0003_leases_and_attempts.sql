@@ -19,8 +19,10 @@ COMMENT ON COLUMN hitl.thread.requester IS 'who asked for what the thread does, 
 CREATE INDEX thread_held ON hitl.thread (expires_at) WHERE expires_at IS NOT NULL;
 
 ALTER TABLE hitl.judgement
+    ADD COLUMN asked_by text,
     ADD COLUMN tool_version text NOT NULL DEFAULT '',
     ADD COLUMN binding text NOT NULL DEFAULT '';
+COMMENT ON COLUMN hitl.judgement.asked_by IS 'the user whom a server has authenticated, where that is not the actor: neither may vote';
 COMMENT ON COLUMN hitl.judgement.binding IS 'what a grant for it is bound to; older judgements have none and are judged anew';
 
 ALTER TABLE hitl.review_request ADD COLUMN taken_up boolean NOT NULL DEFAULT false;

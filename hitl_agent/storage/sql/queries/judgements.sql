@@ -30,13 +30,13 @@ WITH judged AS (
     INSERT INTO hitl.judgement (
         thread_id, call_id, revision, tool, args, call_digest, planned_digest, tier, verdict,
         policy_digest, judged_at, confidence, assessment, actor, amount, currency, counterparty,
-        tool_version, binding
+        asked_by, tool_version, binding
     )
     SELECT
         %(thread_id)s, %(call_id)s, %(revision)s, %(tool)s, %(args)s, %(call_digest)s,
         %(planned_digest)s, %(tier)s, %(verdict)s, %(policy_digest)s, %(now)s, %(confidence)s,
         %(assessment)s, %(actor)s, %(amount)s, %(currency)s, %(counterparty)s,
-        %(tool_version)s, %(binding)s
+        %(asked_by)s, %(tool_version)s, %(binding)s
     WHERE NOT EXISTS (  -- what became of a call that was sent is settled first
         SELECT FROM hitl.attempt AS a
         WHERE a.thread_id = %(thread_id)s AND a.call_id = %(call_id)s
@@ -78,7 +78,7 @@ SELECT
 FROM judged;
 
 -- requesters: who asked for calls, from the first judgement on
-SELECT actor
+SELECT actor, asked_by
 FROM hitl.judgement
 WHERE thread_id = %(thread_id)s AND call_id = ANY(%(call_ids)s)
 ORDER BY judged_at, revision;

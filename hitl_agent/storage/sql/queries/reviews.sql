@@ -36,9 +36,9 @@ SELECT
     r.status, r.votes AS seen, hitl.votes_on(r.request_id) AS votes, j.verdict,
     d.type AS decision, d.args AS decided_args, p.reviewers AS people,
     (
-        SELECT coalesce(array_agg(DISTINCT k.actor), '{}')
-        FROM hitl.judgement AS k
-        WHERE k.thread_id = r.thread_id AND k.call_id = r.call_id AND k.actor IS NOT NULL
+        SELECT coalesce(array_agg(DISTINCT one), '{}')
+        FROM hitl.judgement AS k, unnest(ARRAY[k.actor, k.asked_by]) AS one
+        WHERE k.thread_id = r.thread_id AND k.call_id = r.call_id AND one IS NOT NULL
     ) AS requesters
 FROM hitl.review_request AS r
 JOIN hitl.judgement AS j USING (thread_id, call_id, revision)
