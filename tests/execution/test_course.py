@@ -254,6 +254,7 @@ CUT_OFF = {"attempt": "started", "attempt_revision": 3, "opened_at": BEFORE, "de
         # what is in the row now is not what was sent
         (BOTH, {"binding": "sha256:other"}, Doubtful),
         (BOTH, {"call_digest": "sha256:other"}, Doubtful),
+        (BOTH, {"granted": "sha256:other"}, Doubtful),
         # the policy of today says nothing about what was sent yesterday
         (KEYED, STALE, Doubtful),
         (ASKED, STALE, Ask),
@@ -330,6 +331,7 @@ def test_what_was_granted_for_one_version_of_a_tool_does_not_run_another(version
         {"call": ToolCall("d", "refund", CALL.args)},
         {"call": OTHER, "call_digest": OTHER.digest},
         {"binding": "sha256:other"},
+        {"granted": "sha256:other"},
     ],
 )
 def test_a_row_that_says_something_else_than_its_binding_was_changed_by_hand(changed):
@@ -406,7 +408,8 @@ def rows(draw: st.DrawFn) -> Judged:
         tries=draw(st.integers(1, MAX_TRIES + 1)),
         result=draw(st.none() | st.just({"status": "success"})),
     )
-    return replace(row, binding=draw(st.sampled_from([bound(row)] * 4 + ["", "sha256:forged"])))
+    bindings = st.sampled_from([bound(row)] * 6 + ["", "sha256:forged"])
+    return replace(row, binding=draw(bindings), granted=draw(st.none() | bindings))
 
 
 @settings(max_examples=600)
@@ -426,6 +429,7 @@ def test_whatever_the_rows_say_nothing_runs_without_a_grant_for_exactly_this(
     if isinstance(step, Run | Again | Ask):
         assert row.call.digest == row.call_digest
         assert row.bound == row.binding
+        assert row.granted in (None, row.bound)
         assert row.tool_version == contract.version
         assert row.tries < MAX_TRIES or row.attempt != "started"
     if isinstance(step, Run):

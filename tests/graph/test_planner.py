@@ -255,7 +255,7 @@ def test_a_message_that_is_in_order_is_admitted_as_it_is(proposed):
 @pytest.mark.parametrize(
     ("args", "problem"),
     [
-        ({"amount": float("nan")}, "no canonical JSON form"),
+        ({"amount": float("nan")}, "NaN is no number of JSON"),
         ({"amount": 2**70}, "a number beyond 2^53"),
         ({"amount": 1e300}, "a number beyond 2^53"),
         ({"text": f"a{NUL}"}, "text with a NUL character"),

@@ -74,7 +74,7 @@ chances = st.builds(
 losses = st.sampled_from([None, None, "before", "after"])
 usual = st.lists(
     st.sampled_from(
-        [*["work"] * 3, *["approval", "misuse"] * 2, "work by itself", "cut off", "policy", "time"]
+        [*["work", "sent", "approval", "misuse", "time"] * 2, "work by itself", "cut off", "policy"]
     ),
     min_size=2,
     max_size=9,
@@ -114,7 +114,9 @@ class Machine(World, RuleBasedStateMachine):
         for event in events:
             match event:
                 case "work":
-                    self.work(None, at, Chance(), 1, 0, None)
+                    self.work(None, at, Chance(said="not happened"), 1, 0, None)
+                case "sent":
+                    self.work(None, at, Chance(said="not happened"), 3, 0, None)
                 case "work by itself":
                     self.work(None, at, Chance(Tier.AUTO_APPROVE), 1, 0, None)
                 case "approval":

@@ -76,8 +76,13 @@ class Cell:
             return None
         last = self.rounds[-1]
         row = last.judged
-        if last.grant:
-            row = replace(row, expires_at=last.grant.expires_at, consumed_at=last.grant.consumed_at)
+        if grant := last.grant:
+            row = replace(
+                row,
+                granted=grant.binding,
+                expires_at=grant.expires_at,
+                consumed_at=grant.consumed_at,
+            )
         if self.attempt:
             row = replace(
                 row,
