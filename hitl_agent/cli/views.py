@@ -247,6 +247,8 @@ def _ended(view: ThreadView) -> bool:
 
 def _why(one: ReviewRequest) -> str:
     """Return what to know of a call before its arguments: what deceives first, then the rest."""
+    if one.verdict.errors:  # a call in doubt, for one: that it may have happened comes first
+        return "; ".join((*one.verdict.reasons, *one.cautions, *_voted(one)))
     return "; ".join((*one.cautions, *_voted(one), *one.verdict.reasons))
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 
 import pytest
 from rich.cells import cell_len
 
+from hitl_agent import Runtime
 from hitl_agent.cli import output, views
+from hitl_agent.cli.views import _why
+from hitl_agent.policy import Tier
+from hitl_agent.policy.verdict import RuleHit
 from hitl_agent.review.rendering import to_json_text
 
 LISTED = {
@@ -220,3 +225,16 @@ def test_a_long_line_never_wraps_into_a_line_of_ours(monkeypatch, capsys):
     assert lines[1] == "  … status     done".ljust(40)
     assert all(one.startswith("  … ") and cell_len(one) <= 40 for one in lines[1:])
     assert lines[0] + "".join(one.removeprefix("  … ") for one in lines[1:]) == text
+
+
+def test_that_a_call_may_have_happened_is_told_before_anything_else(hitl):
+    edited = '{"to": "ada@p\u0430ypal.com", "text": "hello"}'
+    hitl.waits("t")
+    hitl("edit", "t", "--call", "letter.1", "--args", edited)
+    hitl("reject", "t", "--call", "money.1")
+    with Runtime.open() as runtime:
+        (asked,) = [one for one in runtime.waiting("t") if one.call.call_id == "letter.1"]
+    doubt = RuleHit("errors", Tier.HARD_GATE, "in doubt")
+    doubtful = replace(asked.verdict, errors=("in doubt",), rules=(doubt,))
+    assert _why(replace(asked, verdict=doubtful)).startswith("in doubt; `to`: ")
+    assert _why(asked).startswith("`to`: ")

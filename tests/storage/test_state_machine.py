@@ -74,7 +74,11 @@ chances = st.builds(
 losses = st.sampled_from([None, None, "before", "after"])
 usual = st.lists(
     st.sampled_from(
-        [*["work", "sent", "approval", "misuse", "time"] * 2, "work by itself", "cut off", "policy"]
+        [
+            *["work", "sent", "approval", "misuse", "time"] * 2,
+            *["lost answer", "work by itself", "soft review", "two people", "cut off"],
+            "policy",
+        ]
     ),
     min_size=2,
     max_size=9,
@@ -108,7 +112,7 @@ class Machine(World, RuleBasedStateMachine):
         self.much_happens(events)
 
     @rule(events=usual)
-    def much_happens(self, events: list[str]) -> None:
+    def much_happens(self, events: list[str]) -> None:  # noqa: C901, PLR0912  one case for each event
         """What happens every day to one call; nobody looks at the tables in between."""
         at = CALLS[0]
         for event in events:
@@ -117,8 +121,16 @@ class Machine(World, RuleBasedStateMachine):
                     self.work(None, at, Chance(said="not happened"), 1, 0, None)
                 case "sent":
                     self.work(None, at, Chance(said="not happened"), 3, 0, None)
+                case "lost answer":
+                    self.work(None, at, Chance(said="not happened", loss="after"), 1, 0, None)
                 case "work by itself":
                     self.work(None, at, Chance(Tier.AUTO_APPROVE), 1, 0, None)
+                case "soft review":
+                    self.work(None, at, Chance(Tier.SOFT_REVIEW), 1, 0, None)
+                    self.answer(at, "bo", "reject", None)
+                case "two people":
+                    self.work(None, at, Chance(several=True), 1, 0, None)
+                    self.answer(at, "bo", "approve", "after")
                 case "approval":
                     self.answer(at, "bo", "approve", None)
                     self.answer(at, "cy", "approve", None)
@@ -180,6 +192,9 @@ class Machine(World, RuleBasedStateMachine):
         if not self.model.free(self.thread(name), self.clock()):
             self.clock.advance(seconds=31)
         self.take(worker, name)
+        for one in self.workers:
+            if name in one.leases and one is not self.workers[worker]:
+                self.leases.release(one.leases[name])  # it no longer is theirs to give back
 
     @rule(
         worker=anybody,
