@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from hitl_agent.calls import ToolCall
     from hitl_agent.errors import HitlError, OutcomeUnknown, TimeUp
     from hitl_agent.execution import Happened, NotHappened
-    from hitl_agent.graph.builder import build_graph
+    from hitl_agent.graph.builder import build_graph, human_review, review_graph
     from hitl_agent.graph.chat_model import ChatModelPlanner
+    from hitl_agent.graph.guard import ToolGuard, guard
+    from hitl_agent.graph.middleware import HitlMiddleware
     from hitl_agent.graph.planner import Planner
     from hitl_agent.graph.runbook_planner import RunbookOrModel, RunbookPlanner
     from hitl_agent.graph.state import AgentState
@@ -36,6 +38,7 @@ _HOMES = {
     "Edit": "review",
     "Happened": "execution",
     "HitlError": "errors",
+    "HitlMiddleware": "graph.middleware",
     "NotHappened": "execution",
     "OutcomeUnknown": "errors",
     "Planner": "graph.planner",
@@ -50,13 +53,17 @@ _HOMES = {
     "Tier": "policy",
     "TimeUp": "errors",
     "ToolCall": "calls",
+    "ToolGuard": "graph.guard",
     "Verdict": "policy",
     "build_graph": "graph.builder",
     "contract": "graph.tool_contract",
+    "guard": "graph.guard",
+    "human_review": "graph.builder",
     "idempotency_key": "graph.tool_contract",
     "load_policy": "policy",
     "load_runbook": "runbook",
     "resolve_database_url": "storage.location",
+    "review_graph": "graph.builder",
     "time_left": "graph.tool_contract",
     "transaction": "graph.tool_contract",
 }
@@ -69,6 +76,7 @@ __all__ = [
     "Edit",
     "Happened",
     "HitlError",
+    "HitlMiddleware",
     "NotHappened",
     "OutcomeUnknown",
     "Planner",
@@ -83,13 +91,17 @@ __all__ = [
     "Tier",
     "TimeUp",
     "ToolCall",
+    "ToolGuard",
     "Verdict",
     "build_graph",
     "contract",
+    "guard",
+    "human_review",
     "idempotency_key",
     "load_policy",
     "load_runbook",
     "resolve_database_url",
+    "review_graph",
     "time_left",
     "transaction",
 ]

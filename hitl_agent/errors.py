@@ -15,6 +15,7 @@ HitlError
 │   └── InvalidDecision       the answer does not fit what was asked
 ├── ExecutionError            a call was not run
 │   ├── GrantRefused          there is no valid grant for exactly this call
+│   ├── CallRefused           policy or a reviewer refused a call that a program made
 │   ├── CallBusy              another process runs this very call
 │   ├── ThreadBusy            another process drives the thread
 │   ├── LeaseLost             another process took the thread over; what we wrote was refused
@@ -129,6 +130,10 @@ class ExecutionError(HitlError):
 
 class GrantRefused(ExecutionError):
     """Raised when no valid grant covers exactly this call."""
+
+
+class CallRefused(ExecutionError):
+    """Raised when a guarded tool was called without a call id and policy or a reviewer refused."""
 
 
 class CallBusy(ExecutionError):

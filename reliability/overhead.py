@@ -15,7 +15,7 @@ from langchain_core.tools import BaseTool, tool
 
 from hitl_agent import Runtime, ToolCall, build_graph
 from hitl_agent.execution import Judge
-from hitl_agent.graph.builder import utc_now
+from hitl_agent.graph.gate import utc_now
 from hitl_agent.policy import Policy, judge, parse_policy
 from hitl_agent.storage import attempts, judgements
 from hitl_agent.storage.checkpoints import lease_of

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     WITHDRAWN = "withdrawn"
     GRANT = "grant"
     RESERVED = "reserved"
+    SUSPENDED = "suspended"
     STARTED = "started"
     SUCCEEDED = "succeeded"
     FAILED = "failed"

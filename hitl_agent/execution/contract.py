@@ -45,6 +45,7 @@ class Contract:
         idempotent_for: how long the receiver remembers an idempotency key; None: it takes none.
         reconcile: asks what became of a call that was cut off.
         transactional: all that a call does, it does in the attempt's own transaction.
+        interrupts: a call may stop the graph to ask, and begins anew when it is answered.
     """
 
     version: str = ""
@@ -52,6 +53,7 @@ class Contract:
     idempotent_for: timedelta | None = None
     reconcile: Reconcile | None = None
     transactional: bool = False
+    interrupts: bool = False
 
     def deadline(self, started_at: datetime) -> datetime:
         """Return until when nobody else touches a call that was started.

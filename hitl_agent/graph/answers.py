@@ -39,6 +39,25 @@ def answer(settled: Refused | Answered | Finished) -> ToolMessage:
             return _message(judged, text, "blocked", status="error")
 
 
+def own_form(message: ToolMessage, settled: Refused | Answered | Finished) -> ToolMessage:
+    """Return an answer in the form that its tool would give it, for other people's agents.
+
+    Its `artifact` is the tool's own; ours is under `hitl` in its `response_metadata`.
+    """
+    ours, own = message.artifact, None
+    if isinstance(settled, Finished):
+        own = (settled.judged.result or {}).get("artifact")
+    return message.model_copy(update={"artifact": own, "response_metadata": {"hitl": ours}})
+
+
+def outcome_of(message: ToolMessage) -> str | None:
+    """Return what became of a call by its answer, if the answer is ours."""
+    for said in (message.response_metadata.get("hitl"), message.artifact):
+        if isinstance(said, Mapping) and isinstance(said.get("outcome"), str):
+            return str(said["outcome"])
+    return None
+
+
 def _finished(judged: Judged, result: Mapping[str, Any]) -> ToolMessage:
     """Give the result, preceded by what people did to the call."""
     content = result.get("content", "")

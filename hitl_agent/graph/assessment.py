@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -56,6 +56,16 @@ class Assessor:
     confidence: Confidence | None = None
     second_opinion: Objections | None = None
     timeout: timedelta = timedelta(seconds=30)
+
+    def asking(self, other: Objections) -> Assessor:
+        """Return an assessor that asks somebody else as well for what speaks against a call."""
+        mine = self.second_opinion
+
+        def both(call: ToolCall, messages: Sequence[BaseMessage]) -> Sequence[str]:
+            first = _texts(other(call, messages))
+            return [*first, *_texts(mine(call, messages))] if mine else first
+
+        return replace(self, second_opinion=both)
 
     @property
     def asks(self) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 from weakref import WeakKeyDictionary
 
 from langchain_core.messages import AIMessage
@@ -15,23 +14,14 @@ from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 
 from hitl_agent.errors import ConfigurationError
-from hitl_agent.execution.contract import LONGEST
-from hitl_agent.graph.assessment import Assessor, Confidence, Objections
+from hitl_agent.graph.assessment import Confidence, Objections
 from hitl_agent.graph.executor import ExecutorNode
-from hitl_agent.graph.gate import Gate, argument_schemas
+from hitl_agent.graph.gate import Gate, GateOptions, utc_now
 from hitl_agent.graph.human_review import HumanReviewNode
 from hitl_agent.graph.planner import Planner, PlannerNode
 from hitl_agent.graph.risk_classifier import RiskClassifierNode
 from hitl_agent.graph.state import AgentState, ReviewTask
 from hitl_agent.policy import Policy
-from hitl_agent.policy.in_force import PolicyInForce
-
-_log = logging.getLogger("hitl_agent.policy")
-
-
-def utc_now() -> datetime:
-    """Return the time, with its zone."""
-    return datetime.now(UTC)
 
 
 def build_graph(
@@ -69,50 +59,102 @@ def build_graph(
         ConfigurationError: two tools share a name, or a limit is not positive, or too long.
         DocumentError: the policy is refused, or names an argument that a tool does not have.
     """
-    names = [tool.name for tool in tools]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ConfigurationError(f"two tools are named `{min(twice)}`")
-    if max(call_timeout, classifier_timeout) > LONGEST:
-        raise ConfigurationError("`call_timeout` and `classifier_timeout` are at most ten years")
-    if max_turns < 1 or min(call_timeout, classifier_timeout) <= timedelta(0):
-        raise ConfigurationError(
-            "`max_turns`, `call_timeout` and `classifier_timeout` are positive"
-        )
-    schemas = argument_schemas(tools)
-
-    def fits(candidate: Policy) -> None:
-        for remark in candidate.check_tools(schemas):
-            _log.warning("%s", remark)
-
-    gate = Gate(
-        tools=tuple(tools),
-        in_force=PolicyInForce(policy, fits),
-        clock=clock,
+    if max_turns < 1:
+        raise ConfigurationError("`max_turns` is positive")
+    gate = Gate.of(
+        tools,
+        policy,
+        confidence=confidence,
+        second_opinion=second_opinion,
+        classifier_timeout=classifier_timeout,
         call_timeout=call_timeout,
-        assessor=Assessor(confidence, second_opinion, classifier_timeout),
+        clock=clock,
     )
     planning = PlannerNode(planner, gate, max_turns)
-    executing = ExecutorNode(gate)
-    builder: StateGraph[AgentState, Any, Any, Any] = StateGraph(AgentState)
+    builder = _reviewing(gate, done="executor")
     builder.add_node("planner", _Node(planning.run, planning.arun))
+    _executing(builder, gate, done="planner")
+    builder.add_edge(START, "planner")
+    builder.add_conditional_edges("planner", _after_planning, ["risk_classifier", END])
+    _gates[builder] = gate
+    return builder
+
+
+def review_graph(
+    tools: Sequence[BaseTool], policy: Policy | Path | str, **options: Unpack[GateOptions]
+) -> StateGraph[AgentState, Any, Any, Any]:
+    """Return a builder whose graph answers the calls of the last message: in a `ToolNode`'s place.
+
+    It judges every call, asks about those that are gated, and runs what is granted, once all of
+    them are settled. Its state has `messages`; add it as a node, compiled:
+    `builder.add_node("tools", review_graph(tools, policy).compile())`.
+
+    Args:
+        tools: what may be called; names are unique.
+        policy: see `build_graph`.
+        options: see `build_graph`.
+
+    Raises:
+        ConfigurationError: see `build_graph`.
+        DocumentError: see `build_graph`.
+    """
+    gate = Gate.of(tools, policy, **options)
+    builder = _reviewing(gate, done="executor")
+    _executing(builder, gate, done=END)
+    builder.add_edge(START, "risk_classifier")
+    _gates[builder] = gate
+    return builder
+
+
+def human_review(
+    tools: Sequence[BaseTool], policy: Policy | Path | str, **options: Unpack[GateOptions]
+) -> StateGraph[AgentState, Any, Any, Any]:
+    """Return a builder whose graph judges the calls of the last message and asks about them.
+
+    It ends when every call is settled, and runs none: the tools behind it are guarded, under the
+    same policy, see `guard`. Without it a guarded tool asks by itself, and calls of one turn that
+    need nobody run meanwhile.
+
+    Args:
+        tools: what may be called; names are unique.
+        policy: see `build_graph`.
+        options: see `build_graph`.
+
+    Raises:
+        ConfigurationError: see `build_graph`.
+        DocumentError: see `build_graph`.
+    """
+    gate = Gate.of(tools, policy, **options)
+    builder = _reviewing(gate, done=END)
+    builder.add_edge(START, "risk_classifier")
+    builder.add_edge("human_review", "risk_classifier")
+    _gates[builder] = gate
+    return builder
+
+
+def _reviewing(gate: Gate, *, done: str) -> StateGraph[AgentState, Any, Any, Any]:
+    """Return a builder with the classifier and the review; settled calls go to `done`."""
+    builder: StateGraph[AgentState, Any, Any, Any] = StateGraph(AgentState)
     builder.add_node(
         "risk_classifier",
-        RiskClassifierNode(gate).run,
-        destinations=("human_review", "executor"),
+        RiskClassifierNode(gate, done).run,
+        destinations=("human_review", done),
     )
     builder.add_node("human_review", HumanReviewNode(gate).run, input_schema=ReviewTask)
+    return builder
+
+
+def _executing(builder: StateGraph[AgentState, Any, Any, Any], gate: Gate, *, done: str) -> None:
+    """Add the executor; with every call answered it goes to `done`."""
+    executing = ExecutorNode(gate, done)
     builder.add_node(
         "executor",
         _Node(executing.run, executing.arun),
-        destinations=("planner", "risk_classifier"),
+        destinations=(done, "risk_classifier"),
     )
-    builder.add_edge(START, "planner")
-    builder.add_conditional_edges("planner", _after_planning, ["risk_classifier", END])
     # the executor sends what is still open back to the classifier, so that a turn whose calls are
     # all settled costs no step more
     builder.add_edge("human_review", "executor")
-    _gates[builder] = gate
-    return builder
 
 
 _gates: WeakKeyDictionary[StateGraph[Any, Any, Any, Any], Gate] = WeakKeyDictionary()

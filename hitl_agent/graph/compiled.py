@@ -8,12 +8,13 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
 from langgraph.errors import UnknownInterruptError
-from langgraph.graph.state import CompiledStateGraph
+from langgraph.pregel import Pregel
 from langgraph.types import Command, StateUpdate
 
 from hitl_agent.errors import StaleDecision
@@ -24,7 +25,7 @@ from hitl_agent.storage.leases import Lease, Leases
 _INSIDE = "__pregel_task_id"  # LangGraph's mark of a graph that runs inside a node of another one
 
 
-class Graph(CompiledStateGraph[Any, Any, Any, Any]):
+class Graph(Pregel[Any, Any, Any, Any]):
     """LangGraph's compiled graph, of which one process at a time drives a thread.
 
     Every way to run it and to write its state takes the thread's lease, and raises `ThreadBusy`
@@ -34,11 +35,14 @@ class Graph(CompiledStateGraph[Any, Any, Any, Any]):
     """
 
     @classmethod
-    def of(cls, compiled: CompiledStateGraph[Any, Any, Any, Any], config: RunnableConfig) -> Graph:
-        """Return the graph as one of ours, with a config bound to it."""
+    def of(
+        cls, compiled: Pregel[Any, Any, Any, Any], checkpointer: Any, config: RunnableConfig
+    ) -> Graph:
+        """Return a graph as one of ours, over a checkpointer, with a config bound to it."""
         # a plain copy: LangGraph's own leaves out what it keeps for states that are pydantic models
         graph = copy.copy(compiled)
-        graph.__class__ = cls
+        graph.__class__ = _driven(type(compiled))
+        graph.checkpointer = checkpointer
         graph.config = merge_configs(compiled.config, config)
         return cast("Graph", graph)
 
@@ -117,6 +121,14 @@ class Graph(CompiledStateGraph[Any, Any, Any, Any]):
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         mermaid = self.get_graph().draw_mermaid()
         return {"text/plain": mermaid, "text/markdown": f"```mermaid\n{mermaid}```"}
+
+
+@cache
+def _driven(kind: type[Pregel[Any, Any, Any, Any]]) -> type[Graph]:
+    """Return the kind of graph that is driven under a lease and else is of another kind."""
+    if issubclass(kind, Graph):
+        return kind
+    return type(kind.__name__, (Graph, kind), {"__module__": kind.__module__})
 
 
 @contextmanager

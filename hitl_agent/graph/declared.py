@@ -24,10 +24,11 @@ def declared_types(builder: object) -> list[type]:
 
 
 def _schemas(builder: object) -> Iterator[Any]:
+    builder = getattr(builder, "builder", builder)  # of a graph that is compiled
     if isinstance(builder, StateGraph):
         yield from builder.schemas
         for node in builder.nodes.values():
-            yield from _schemas(getattr(node.runnable, "builder", None))
+            yield from _schemas(node.runnable)
 
 
 def _collect(hint: Any, found: dict[type, None], seen: set[int]) -> None:

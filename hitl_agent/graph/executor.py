@@ -1,404 +1,45 @@
-"""The executor node: consumes grants, runs calls, answers the planner."""
+"""The executor node: runs the turn's calls and answers the planner."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Sequence
 
-from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
 
-from hitl_agent.calls import clean_json, clean_text
-from hitl_agent.errors import CallBusy, GrantRefused, HitlError, OutcomeUnknown
-from hitl_agent.execution import (
-    Again,
-    Answered,
-    Ask,
-    Busy,
-    Course,
-    Doubtful,
-    Finished,
-    Happened,
-    Judge,
-    Judged,
-    NotHappened,
-    Refused,
-    Review,
-    Run,
-    binding,
-    idempotency_key_of,
-)
-from hitl_agent.execution.contract import MAX_TRIES, Reconcile
 from hitl_agent.graph.answers import answer
-from hitl_agent.graph.bounded import bounded
-from hitl_agent.graph.gate import Gate, actor_of, thread_of
-from hitl_agent.graph.outcome import Result, Unknown, failure
+from hitl_agent.graph.gate import Gate
+from hitl_agent.graph.runner import Runner, Told
 from hitl_agent.graph.state import AgentState, PlannedCall, pending_calls
-from hitl_agent.graph.tool_call import acall_tool, call_in_transaction, call_tool
-from hitl_agent.graph.tool_contract import RunningCall, moment, task_of_run
-from hitl_agent.policy import Effect
-from hitl_agent.review.rendering import command
-from hitl_agent.storage import attempts
-from hitl_agent.storage.checkpoints import lease_of
-from hitl_agent.storage.database import Database
-from hitl_agent.storage.leases import Lease
-
-Next = Command[Literal["planner", "risk_classifier"]]
-
-Told = Refused | Answered | Finished
-"""What the planner is told of."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A call whose attempt is open, for nobody else.
-
-    Attributes:
-        judged: the call with its attempt.
-        running: what its tool may ask.
-    """
-
-    judged: Judged
-    running: RunningCall
-
-
-Turn = Generator[_Opened, Result | Unknown | None, Next]
-"""Yields each call that is to be made, and is sent what became of it."""
 
 
 class ExecutorNode:
-    """Runs the calls of the turn in the planner's order, each against its grant.
-
-    What is run, and whether, comes from the database alone: the arguments of the judgement that
-    the grant names, never those of the graph's state. While any call of the turn is not settled,
-    nothing runs and the classifier is asked again.
+    """Runs the calls of the turn; while any of them is not settled, asks the classifier again.
 
     Args:
         gate: knows the tools, the clock and the database.
+        done: the node to which a turn goes whose calls are all answered.
     """
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, done: str) -> None:
         self._gate = gate
+        self._done = done
 
-    def run(self, state: AgentState, config: RunnableConfig) -> Next:
+    def run(self, state: AgentState, config: RunnableConfig) -> Command[str]:
         """Run what is granted."""
-        work = _Work(self._gate, self._gate.database(config), config)
-        with self._leased(config) as lease:
-            turn = work.turn(lease, state)
-            outcome: Result | Unknown | None = None
-            while isinstance(step := _step(turn, outcome), _Opened):
-                try:
-                    outcome = work.call(lease, step)
-                except BaseException:
-                    work.cut_off(lease, step)
-                    raise
-            return step
+        runner = Runner(self._gate, config, self._gate.database(config), self._gate.by_name)
+        planned = pending_calls(state["messages"])
+        return self._next(planned, runner.run(planned))
 
-    async def arun(self, state: AgentState, config: RunnableConfig) -> Next:
+    async def arun(self, state: AgentState, config: RunnableConfig) -> Command[str]:
         """Run what is granted, awaiting the tools."""
         database = await asyncio.to_thread(self._gate.database, config)
-        work = _Work(self._gate, database, config)
-        holding = self._leased(config)
-        lease = await asyncio.to_thread(holding.__enter__)
-        try:
-            turn = work.turn(lease, state)
-            outcome: Result | Unknown | None = None
-            while isinstance(step := await asyncio.to_thread(_step, turn, outcome), _Opened):
-                try:
-                    outcome = await work.acall(lease, step)
-                except BaseException:
-                    await asyncio.shield(asyncio.to_thread(work.cut_off, lease, step))
-                    raise
-            return step
-        finally:
-            await asyncio.shield(asyncio.to_thread(holding.__exit__, None, None, None))
-
-    @contextmanager
-    def _leased(self, config: RunnableConfig) -> Iterator[Lease]:
-        """Work under the lease of whoever drives the thread, or under one for the attempts."""
-        if lease := lease_of(config):
-            yield lease
-            return
-        leases = self._gate.leases(config)
-        with leases.held(thread_of(config), scope="attempt", actor=actor_of(config)) as lease:
-            yield lease
-
-
-class _Work:
-    """One run of the executor.
-
-    Args:
-        gate: knows the tools and the clock.
-        database: where the attempts are.
-        config: LangGraph's.
-    """
-
-    def __init__(self, gate: Gate, database: Database, config: RunnableConfig) -> None:
-        self._gate = gate
-        self._database = database
-        self._config = config
-
-    def turn(self, lease: Lease, state: AgentState) -> Turn:
-        """Bring every call of the turn to its end, or as far as it goes."""
+        runner = Runner(self._gate, config, database, self._gate.by_name)
         planned = pending_calls(state["messages"])
-        courses = self._courses(lease, planned)
-        messages: list[ToolMessage] = []
-        for course in courses:
-            if isinstance(course, Doubtful):
-                self._doubt(lease, course.judged, "its time is over")
-        if any(isinstance(one, Judge | Review | Doubtful) for one in courses):
-            return _next(planned, messages)
-        for one, course in zip(planned, courses, strict=True):
-            step = self._begin(lease, one, course)
-            while isinstance(step, _Opened):
-                if step.running.left <= 0 and step.judged.tries < MAX_TRIES:
-                    step = self._afresh(lease, one, step.judged)
-                else:
-                    outcome = yield step
-                    step = self._close(lease, one, step, outcome)
-            if step is None:
-                break
-            messages.append(answer(step))
-        return _next(planned, messages)
+        return self._next(planned, await runner.arun(planned))
 
-    def call(self, lease: Lease, opened: _Opened) -> Result | Unknown | None:
-        """Call the tool of an open attempt; for None see `call_in_transaction`."""
-        judged, tool = opened.judged, self._gate.by_name[opened.judged.call.tool]
-        self._database.reached("before tool")
-        if judged.attempt == "reserved":
-            outcome = call_in_transaction(
-                tool,
-                judged,
-                self._config,
-                opened.running,
-                self._database,
-                lambda result: self._end(lease, judged, result),
-            )
-        else:
-            outcome = call_tool(tool, judged, self._config, opened.running)
-        self._database.reached("after tool")
-        return outcome
-
-    async def acall(self, lease: Lease, opened: _Opened) -> Result | Unknown | None:
-        """Call the tool of an open attempt, awaiting it."""
-        judged = opened.judged
-        if judged.attempt == "reserved":
-            return await asyncio.to_thread(self.call, lease, opened)
-        tool = self._gate.by_name[judged.call.tool]
-        self._database.reached("before tool")
-        outcome = await acall_tool(tool, judged, self._config, opened.running)
-        self._database.reached("after tool")
-        return outcome
-
-    def cut_off(self, lease: Lease, opened: _Opened) -> None:
-        """Say of a call that was cut off that it is in doubt, unless its tool can tell more."""
-        contract = self._gate.contract(opened.judged.call.tool)
-        promises = contract.transactional or contract.idempotent_for or contract.reconcile
-        if not promises:
-            with suppress(HitlError):  # what ends the run matters more; its deadline says the same
-                self._doubt(lease, opened.judged, "the call was cut off")
-
-    def _courses(self, lease: Lease, planned: Sequence[PlannedCall]) -> list[Course]:
-        return self._gate.courses(self._database, lease.thread_id, planned)
-
-    def _begin(self, lease: Lease, one: PlannedCall, course: Course) -> _Opened | Told | None:
-        """Open the attempt of a granted call, or the next try of one that was cut off.
-
-        None when the call has to be judged again: the policy changed while the turn was run.
-        """
-        if isinstance(course, Run):
-            if opened := self._open(lease, course.judged):
-                return opened
-            (course,) = self._courses(lease, [one])
-        if isinstance(course, Ask):
-            return self._ask(lease, course.judged)
-        if isinstance(course, Again):
-            if opened := self._again(lease, course.judged):
-                return opened
-            (course,) = self._courses(lease, [one])
-        if isinstance(course, Refused | Answered | Finished):
-            return course
-        if isinstance(course, Judge | Review | Doubtful):
-            return None
-        judged, again = course.judged, command("resume", lease.thread_id)
-        if isinstance(course, Busy):
-            raise self._busy(judged, again)
-        raise GrantRefused(
-            f"call `{judged.call.call_id}` of `{judged.call.tool}` has no valid grant "
-            f"(revision {judged.revision}); nothing was run",
-            hint=f"continue with `{again}`",
-        )
-
-    def _open(self, lease: Lease, judged: Judged) -> _Opened | None:
-        contract, begun = self._gate.contract(judged.call.tool), moment()
-        now = self._gate.clock()
-        opened = attempts.open_(
-            self._database,
-            lease,
-            judged,
-            "reserved" if contract.transactional else "started",
-            bound=binding(
-                judged.call,
-                thread_id=lease.thread_id,
-                tool_version=contract.version,
-                policy_digest=self._gate.policy.digest,
-                requester=judged.requester,
-            ),
-            now=now,
-            deadline=contract.deadline(now),
-        )
-        return self._running(opened, begun) if opened else None
-
-    def _again(self, lease: Lease, judged: Judged) -> _Opened | None:
-        """Open the next try of a call; None under a policy that may not let it run."""
-        if judged.verdict.policy_digest != self._gate.policy.digest:
-            return None
-        contract, begun = self._gate.contract(judged.call.tool), moment()
-        now = self._gate.clock()
-        opened = attempts.again(
-            self._database, lease, judged, now=now, deadline=contract.deadline(now)
-        )
-        return self._running(opened, begun) if opened else None
-
-    def _running(self, judged: Judged, begun: tuple[float, float]) -> _Opened:
-        timeout = self._gate.contract(judged.call.tool).timeout
-        assert timeout is not None  # noqa: S101  a contract of the gate has one
-        key = idempotency_key_of(judged.thread_id, judged.call)
-        task = task_of_run(self._config)
-        return _Opened(judged, RunningCall(key, begun, timeout.total_seconds(), task))
-
-    def _ask(self, lease: Lease, judged: Judged) -> _Opened | Told | None:
-        """Ask the receiver what became of a call that was cut off."""
-        contract = self._gate.contract(judged.call.tool)
-        assert contract.reconcile is not None  # noqa: S101  see `course`
-        assert contract.timeout is not None  # noqa: S101
-        key = idempotency_key_of(judged.thread_id, judged.call)
-        try:
-            said = bounded(_asked, contract.timeout.total_seconds(), contract.reconcile, key)
-        except Exception as error:  # noqa: BLE001  whatever it is, nobody knows
-            self._doubt(lease, judged, f"asking what became of it failed: {error}")
-            return None
-        if isinstance(said, Happened):
-            result: Result = {"status": "success", "content": clean_json(said.result)}
-            return self._ended(lease, judged, _as_content(result))
-        if isinstance(said, NotHappened) and (opened := self._again(lease, judged)):
-            return opened
-        why = "its tool does not say what became of it"
-        if isinstance(said, NotHappened):
-            why = "its tool says that it did not happen, and policy has changed since it was sent"
-        self._doubt(lease, judged, why)
-        return None
-
-    def _close(
-        self,
-        lease: Lease,
-        one: PlannedCall,
-        opened: _Opened,
-        outcome: Result | Unknown | None,
-    ) -> _Opened | Told | None:
-        """Write what became of a call, or try it again where that does no harm.
-
-        None when the call is in doubt.
-        """
-        judged = opened.judged
-        if outcome is None:  # the connection broke around a commit: what it did is in the row
-            return self._afresh(lease, one, judged)
-        if isinstance(outcome, Unknown):
-            return self._unknown(lease, judged, outcome.why)
-        if judged.attempt == "reserved" and outcome["status"] != "error":
-            return _finished(judged, outcome)
-        return self._ended(lease, judged, outcome)
-
-    def _afresh(self, lease: Lease, one: PlannedCall, judged: Judged) -> _Opened | Told | None:
-        """Begin anew with a call of which nothing was sent: opening it took all of its time."""
-        if judged.attempt == "started":
-            return self._again(lease, judged)
-        (course,) = self._courses(lease, [one])
-        return self._begin(lease, one, course)
-
-    def _unknown(self, lease: Lease, judged: Judged, why: str) -> _Opened | Told | None:
-        if judged.verdict.effect is Effect.READ:
-            return self._ended(lease, judged, failure(why))
-        contract, now = self._gate.contract(judged.call.tool), self._gate.clock()
-        if judged.attempt == "started" and judged.tries < MAX_TRIES:
-            if contract.remembers(judged.opened_at, now):
-                return self._again(lease, judged)
-            if contract.reconcile is not None:
-                raise self._busy(judged, command("resume", lease.thread_id))
-        self._doubt(lease, judged, why)
-        return None
-
-    def _ended(self, lease: Lease, judged: Judged, result: Result) -> Finished:
-        self._end(lease, judged, result)
-        return _finished(judged, result)
-
-    def _end(self, lease: Lease, judged: Judged, result: Result) -> None:
-        """Write the outcome of an open attempt.
-
-        Raises:
-            GrantRefused: another process has taken the call for lost.
-        """
-        state: Literal["succeeded", "failed"] = _state(result)
-        if not attempts.end(self._database, lease, judged, state, result, now=self._gate.clock()):
-            raise GrantRefused(
-                f"call `{judged.call.call_id}` of `{judged.call.tool}` ended as {state} after "
-                "another process had taken it for lost",
-                hint=f"see `{command('history', lease.thread_id)}`",
-            )
-
-    def _doubt(self, lease: Lease, judged: Judged, why: str) -> None:
-        known = {"content": clean_text(why)}
-        attempts.end(self._database, lease, judged, "in_doubt", known, now=self._gate.clock())
-
-    def _busy(self, judged: Judged, again: str) -> CallBusy:
-        return CallBusy(
-            f"call `{judged.call.call_id}` of `{judged.call.tool}` is being run since "
-            f"{judged.started_at:%H:%M:%S}, here or by another process",
-            hint=f"try `{again}` after {judged.deadline:%H:%M:%S}",
-        )
-
-
-def _step(turn: Turn, outcome: Result | Unknown | None) -> _Opened | Next:
-    try:
-        return turn.send(outcome)
-    except StopIteration as done:  # which no thread can hand to a coroutine
-        result: Next = done.value
-        return result
-
-
-def _asked(reconcile: Reconcile, key: str) -> object:
-    """Ask a receiver; what would end a process ends only the question."""
-    try:
-        return reconcile(key)
-    except Exception:
-        raise
-    except BaseException as error:
-        raise OutcomeUnknown(f"{type(error).__name__} {error}".strip()) from error
-
-
-def _next(planned: Sequence[PlannedCall], messages: list[ToolMessage]) -> Next:
-    """Go on with the answers there are: to the planner with all, to the classifier with some."""
-    goto: Literal["planner", "risk_classifier"] = (
-        "planner" if len(messages) == len(planned) else "risk_classifier"
-    )
-    return Command(update={"messages": messages}, goto=goto)
-
-
-def _state(result: Result) -> Literal["succeeded", "failed"]:
-    return "failed" if result["status"] == "error" else "succeeded"
-
-
-def _finished(judged: Judged, result: Result) -> Finished:
-    return Finished(replace(judged, attempt=_state(result), result=result))
-
-
-def _as_content(result: Result) -> Result:
-    """Give a result the form that LangChain gives to what a tool returns."""
-    if not isinstance(result["content"], str | list):
-        result["content"] = json.dumps(result["content"], ensure_ascii=False)
-    return result
+    def _next(self, planned: Sequence[PlannedCall], told: Sequence[Told]) -> Command[str]:
+        """Go on with the answers there are, to the classifier if some are missing."""
+        goto = self._done if len(told) == len(planned) else "risk_classifier"
+        return Command(update={"messages": [answer(one) for one in told]}, goto=goto)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
@@ -16,10 +18,14 @@ from pydantic import BaseModel
 from hitl_agent.calls import ToolCall, clean_text
 from hitl_agent.errors import ConfigurationError, InvalidCall
 from hitl_agent.execution import NO_PROMISE, Contract, Course, Judge, Judged, course
-from hitl_agent.graph.assessment import Assessment, Assessor
+from hitl_agent.execution.contract import LONGEST
+from hitl_agent.graph.answers import outcome_of
+from hitl_agent.graph.assessment import Assessment, Assessor, Confidence, Objections
+from hitl_agent.graph.hints import hints_of
 from hitl_agent.graph.state import PlannedCall, task_of, this_run
 from hitl_agent.graph.tool_contract import contract_of
 from hitl_agent.policy import Facts, Past, Policy, Tier, Verdict, judge, refused
+from hitl_agent.policy.annotations import objections
 from hitl_agent.policy.in_force import PolicyInForce
 from hitl_agent.policy.measures import Measures, counted_name, measure
 from hitl_agent.policy.plan import Plan
@@ -27,7 +33,7 @@ from hitl_agent.review import ReviewRequest, check_arguments, request_id
 from hitl_agent.storage import judgements
 from hitl_agent.storage.checkpoints import lease_of
 from hitl_agent.storage.database import Database, shared_database
-from hitl_agent.storage.leases import Lease, Leases
+from hitl_agent.storage.leases import Lease, Leases, shared_leases
 
 DATABASE = "__hitl_database"
 """Key of `configurable` under which a runtime hands its database to the nodes."""
@@ -44,11 +50,28 @@ LEASES = "__hitl_leases"
 SERVER_USER = "langgraph_auth_user_id"
 """Key of `configurable` by which LangGraph's servers name an authenticated user."""
 
+_log = logging.getLogger("hitl_agent.policy")
+
 _SHOWN = 10_000
 """Characters of task and claim that a reviewer is shown."""
 
 _OURS = ("answered", "blocked", "rejected")
 """Outcomes of calls that were not run: their answers are ours, or a reviewer's."""
+
+
+class GateOptions(TypedDict, total=False):
+    """Arguments of `build_graph` that every gate takes."""
+
+    confidence: Confidence | None
+    second_opinion: Objections | None
+    classifier_timeout: timedelta
+    call_timeout: timedelta
+    clock: Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Return the time, with its zone."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -93,6 +116,48 @@ class Gate:
     assessor: Assessor = field(default_factory=Assessor)
     _kept: set[tuple[str, str]] = field(default_factory=set)
 
+    @classmethod
+    def of(
+        cls,
+        tools: Sequence[BaseTool],
+        policy: Policy | Path | str,
+        *,
+        confidence: Confidence | None = None,
+        second_opinion: Objections | None = None,
+        classifier_timeout: timedelta = timedelta(seconds=30),
+        call_timeout: timedelta = timedelta(minutes=5),
+        clock: Callable[[], datetime] = utc_now,
+    ) -> Gate:
+        """Return a gate; for the arguments and what it raises see `build_graph`."""
+        names = [tool.name for tool in tools]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ConfigurationError(f"two tools are named `{min(twice)}`")
+        if max(call_timeout, classifier_timeout) > LONGEST:
+            raise ConfigurationError(
+                "`call_timeout` and `classifier_timeout` are at most ten years"
+            )
+        if min(call_timeout, classifier_timeout) <= timedelta(0):
+            raise ConfigurationError("`call_timeout` and `classifier_timeout` are positive")
+        schemas = argument_schemas(tools)
+
+        def fits(candidate: Policy) -> None:
+            for remark in candidate.check_tools(schemas):
+                _log.warning("%s", remark)
+
+        return cls(
+            tools=tuple(tools),
+            in_force=PolicyInForce(policy, fits),
+            clock=clock,
+            call_timeout=call_timeout,
+            assessor=Assessor(confidence, second_opinion, classifier_timeout),
+        )
+
+    def knowing(self, tool: BaseTool) -> Gate:
+        """Return a gate under the same policy that knows one tool, which comes with its call."""
+        for remark in self.policy.check_tools(argument_schemas([tool])):
+            _log.warning("%s", remark)
+        return replace(self, tools=(tool,))
+
     @property
     def policy(self) -> Policy:
         """The policy in force now."""
@@ -121,9 +186,11 @@ class Gate:
         return self.contracts.get(tool, NO_PROMISE)
 
     def leases(self, config: RunnableConfig) -> Leases:
-        """Return the runtime's leases, or others on the same database."""
+        """Return the runtime's leases, or this process's on the same database."""
         given = config.get("configurable", {}).get(LEASES)
-        return given if isinstance(given, Leases) else Leases(self.database(config), self.clock)
+        if isinstance(given, Leases):
+            return given
+        return shared_leases(self.database(config), self.clock)
 
     def database(self, config: RunnableConfig) -> Database:
         """Return the runtime's database, or the one that the environment names."""
@@ -233,7 +300,7 @@ class Gate:
                 dict(call.args),
                 self._facts(policy, plan, turn, step, assessment, measures, keys, now),
                 errors=(*step.errors, *assessment.errors),
-                objections=assessment.objections,
+                objections=(*assessment.objections, *self._objections(plan, call.tool)),
             )
             asked = verdict.tier in (Tier.HARD_GATE, Tier.SOFT_REVIEW)
             return judgements.judge(
@@ -255,6 +322,16 @@ class Gate:
                 now=now,
             )
 
+    def _objections(self, plan: Plan, tool: str) -> tuple[str, ...]:
+        """Return what a tool's MCP server has against calling it, where it has one."""
+        hints = hints_of(self.by_name.get(tool)) or {}
+        return objections(hints, plan.effect, open_world=plan.open_world)
+
+    def _untrusted(self, plan: Plan, tool: str) -> bool:
+        """Whether a tool's result may carry other people's text, as an MCP server's may."""
+        foreign = hints_of(self.by_name.get(tool)) is not None
+        return plan.untrusted_output or (foreign and not plan.output_told)
+
     def _facts(
         self,
         policy: Policy,
@@ -270,7 +347,7 @@ class Gate:
         untrusted: list[str] | None = None
         if plan.needs_past:
             heard = {*judgements.tools_run(turn.database, turn.thread_id), *_heard(turn.messages)}
-            untrusted = [tool for tool in sorted(heard) if policy.plan(tool).untrusted_output]
+            untrusted = [one for one in sorted(heard) if self._untrusted(policy.plan(one), one)]
         history = {
             name: Past(
                 *judgements.past(
@@ -378,11 +455,10 @@ def _heard(messages: Sequence[BaseMessage]) -> Iterator[str]:
     for one in messages:
         if isinstance(one, AIMessage):
             called |= {call["id"] or "": call["name"] for call in one.tool_calls}
-        elif isinstance(one, ToolMessage):
-            outcome = one.artifact.get("outcome") if isinstance(one.artifact, Mapping) else None
-            if outcome not in _OURS:  # without a name it is the result of nobody knows what
-                names = {name for name in (one.name, called.get(one.tool_call_id)) if name}
-                yield from names or {""}
+        elif isinstance(one, ToolMessage) and outcome_of(one) not in _OURS:
+            # without a name it is the result of nobody knows what
+            names = {name for name in (one.name, called.get(one.tool_call_id)) if name}
+            yield from names or {""}
 
 
 def _schema(tool: BaseTool) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Send, StreamWriter
@@ -14,21 +14,21 @@ from hitl_agent.review.redaction import Mask
 
 
 class RiskClassifierNode:
-    """Judges the calls of the turn; one review task for each that is gated, else the executor.
+    """Judges the calls of the turn; one review task for each that is gated, else it is done.
 
     All review tasks of a step end before the executor begins. It runs nothing while a call of the
     turn is open, and sends what has to be judged again, an edited call for one, back here.
 
     Args:
         gate: judges.
+        done: the node to which a turn goes whose calls are all settled.
     """
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, done: str) -> None:
         self._gate = gate
+        self._done = done
 
-    def run(
-        self, state: AgentState, config: RunnableConfig, writer: StreamWriter
-    ) -> Command[Literal["human_review", "executor"]]:
+    def run(self, state: AgentState, config: RunnableConfig, writer: StreamWriter) -> Command[str]:
         """Judge, tell the `custom` stream how, and send each call where it has to go."""
         messages = state["messages"]
         planned = pending_calls(messages)
@@ -39,7 +39,7 @@ class RiskClassifierNode:
             if isinstance(course, Review)
         ]
         writer({"judged": [_shown(one) for one in courses if not isinstance(one, Judge)]})
-        return Command(goto=reviews or "executor")
+        return Command(goto=reviews or self._done)
 
 
 def _shown(course: Settled) -> dict[str, Any]:

@@ -58,6 +58,16 @@ def pending_calls(messages: Sequence[BaseMessage]) -> list[PlannedCall]:
     return []
 
 
+def claim_of(messages: Sequence[BaseMessage], call: ToolCall) -> str:
+    """Return what the planner said of a call, in the last message that makes it."""
+    for message in reversed(messages):
+        if isinstance(message, AIMessage):
+            for one in _calls(message):
+                if one.call.call_id == call.call_id:
+                    return one.claim
+    return ""
+
+
 def task_of(messages: Sequence[BaseMessage]) -> str:
     """Return what the agent was asked last."""
     for message in reversed(messages):

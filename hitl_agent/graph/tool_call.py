@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from langchain_core.runnables import RunnableConfig
@@ -14,17 +14,27 @@ from langchain_core.runnables.config import patch_config
 from langchain_core.tools import BaseTool, StructuredTool, Tool
 from langgraph.errors import GraphBubbleUp
 
-from hitl_agent.errors import DatabaseError, ExecutionError, LeaseLost, OutcomeUnknown, TimeUp
+from hitl_agent.errors import DatabaseError, LeaseLost, OutcomeUnknown, TimeUp
 from hitl_agent.execution import Judged
 from hitl_agent.graph.bounded import abounded, bounded
-from hitl_agent.graph.outcome import Result, Unknown, failure, result_of
+from hitl_agent.graph.outcome import Outcome, Result, Suspended, Unknown, failure, result_of
 from hitl_agent.graph.tool_contract import CALL, RunningCall
 from hitl_agent.storage.database import Database
 
 
+class Callee(Protocol):
+    """What can be called: a LangChain tool, or what stands before one."""
+
+    def invoke(self, input: Any, config: RunnableConfig) -> Any:  # noqa: A002  LangChain's name
+        """Make the call."""
+
+    async def ainvoke(self, input: Any, config: RunnableConfig) -> Any:  # noqa: A002
+        """Make the call, awaiting it."""
+
+
 def call_tool(
-    tool: BaseTool, judged: Judged, config: RunnableConfig, running: RunningCall
-) -> Result | Unknown:
+    tool: Callee, judged: Judged, config: RunnableConfig, running: RunningCall
+) -> Result | Unknown | Suspended:
     """Call a tool and return what became of it. What ends the process is not caught."""
     try:
         left = _left(running)
@@ -35,8 +45,8 @@ def call_tool(
 
 
 async def acall_tool(
-    tool: BaseTool, judged: Judged, config: RunnableConfig, running: RunningCall
-) -> Result | Unknown:
+    tool: Callee, judged: Judged, config: RunnableConfig, running: RunningCall
+) -> Result | Unknown | Suspended:
     """Call a tool like `call_tool`, awaiting it."""
     try:
         left, request, inside = _left(running), _request(judged), _with(config, running)
@@ -51,13 +61,13 @@ async def acall_tool(
 
 
 def call_in_transaction(
-    tool: BaseTool,
+    tool: Callee,
     judged: Judged,
     config: RunnableConfig,
     running: RunningCall,
     database: Database,
     close: Callable[[Result], None],
-) -> Result | Unknown | None:
+) -> Outcome:
     """Call a tool whose effect and outcome are one transaction.
 
     The server ends the transaction of a process that is frozen inside: what it has locked must not
@@ -88,20 +98,20 @@ def call_in_transaction(
         return None
     except psycopg.Error as error:  # one that the tool has passed over, or that shows at the commit
         outcome = failure(error)
-    if not isinstance(outcome, Unknown) and outcome["status"] == "error":
+    if isinstance(outcome, dict) and outcome["status"] == "error":
         outcome["retry"] = True
     return outcome
 
 
 def _transacted(
-    tool: BaseTool,
+    tool: Callee,
     judged: Judged,
     config: RunnableConfig,
     running: RunningCall,
     database: Database,
     close: Callable[[Result], None],
-) -> Result | Unknown:
-    outcome: Result | Unknown = Unknown("")
+) -> Result | Unknown | Suspended:
+    outcome: Result | Unknown | Suspended = Unknown("")
     # of a connection that was taken away nothing can be rolled back, nor need be
     with suppress(psycopg.Rollback), database.transaction(limit=_left(running)) as connection:
         with _unbroken(connection):
@@ -114,7 +124,7 @@ def _transacted(
             if not isinstance(outcome, Unknown) and connection.broken:
                 # which the tool has taken for a failure of its own
                 raise psycopg.OperationalError("the connection was lost")
-            if isinstance(outcome, Unknown) or outcome["status"] == "error":
+            if not isinstance(outcome, dict) or outcome["status"] == "error":
                 raise psycopg.Rollback
         with database.on(connection):
             close(outcome)
@@ -138,24 +148,26 @@ def _unbroken(connection: psycopg.Connection[Any]) -> Iterator[None]:
         raise OutcomeUnknown("the tool has ended its transaction by itself") from error
 
 
-def _failed(error: Exception) -> Result | Unknown:
+def _failed(error: Exception) -> Result | Unknown | Suspended:
     """Return what becomes of a call whose tool has raised."""
-    if isinstance(error, GraphBubbleUp):  # which may hold all that a reviewer is shown
-        error = ExecutionError("a tool cannot stop the graph to ask; its call goes before a person")
+    if isinstance(error, GraphBubbleUp):
+        return Suspended(error)
     lost = (OutcomeUnknown, TimeoutError)
     if isinstance(error, lost) or (isinstance(error, ExceptionGroup) and error.subgroup(lost)):
         return Unknown(str(error) or "the tool did not answer in time")
     return failure(error)
 
 
-def _is_sync(tool: BaseTool) -> bool:
+def _is_sync(tool: Callee) -> bool:
     """Whether LangChain would run the tool in a thread of the event loop's own pool.
 
     Tools that hang would use that pool up, and nothing else of the process would go on.
     """
-    if isinstance(tool, StructuredTool | Tool):
-        return tool.coroutine is None
-    return type(tool)._arun is BaseTool._arun  # noqa: SLF001  what is not overridden
+    inner = getattr(tool, "tool", tool)  # of a guarded one
+    if isinstance(inner, StructuredTool | Tool):
+        return inner.coroutine is None
+    # what is not overridden
+    return isinstance(inner, BaseTool) and type(inner)._arun is BaseTool._arun  # noqa: SLF001
 
 
 def _left(running: RunningCall) -> float:

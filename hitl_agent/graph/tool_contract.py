@@ -75,6 +75,7 @@ def contract(
     idempotent_for: timedelta | None = None,
     reconcile: Reconcile | None = None,
     transactional: bool = False,
+    interrupts: bool = False,
 ) -> Callable[[Tool], Tool]:
     """Say what a tool promises: how a call of it may be gone on with that was cut off.
 
@@ -90,6 +91,9 @@ def contract(
             or `NotHappened`; it raises if it cannot tell, and a person is asked. It is called only
             after the call's time is over.
         transactional: all that a call does, it does in `transaction(config)`.
+        interrupts: the tool may stop the graph to ask, as one does that runs another agent; when
+            it is answered it begins anew from its first line, under the same grant. What it does
+            before it stops must do no harm when it is done again.
 
     Raises:
         ConfigurationError: a time is not positive or too long, `transactional` stands beside
@@ -106,13 +110,15 @@ def contract(
         )
     if inspect.iscoroutinefunction(reconcile):
         raise ConfigurationError("`reconcile` is an ordinary function, not a coroutine")
-    promise = Contract(version, timeout, idempotent_for, reconcile, transactional)
+    promise = Contract(version, timeout, idempotent_for, reconcile, transactional, interrupts)
 
     def keep(tool: Tool) -> Tool:
         if not isinstance(tool, BaseTool):
             raise ConfigurationError("`@contract` stands on a tool", hint="write it above `@tool`")
+        # what was said of the version before, as `mcp_tools` does, holds
+        version = promise.version or getattr(tool, _ATTRIBUTE, NO_PROMISE).version
         # not in `metadata`, which LangChain sends along with traces and events
-        object.__setattr__(tool, _ATTRIBUTE, promise)
+        object.__setattr__(tool, _ATTRIBUTE, replace(promise, version=version))
         return tool
 
     return keep

@@ -162,3 +162,26 @@ def end(
         now=now,
         entries=as_parameter(entry),
     )
+
+
+def suspend(database: Database, lease: Lease, judged: Judged, *, now: datetime) -> None:
+    """Put an open attempt back to where it began: its tool asks first, and goes on under its grant.
+
+    Raises:
+        LeaseLost: another process has taken the thread over.
+    """
+    body = {
+        "attempt_id": str(judged.attempt_id),
+        "revision": judged.attempt_revision,
+        "tool": judged.call.tool,
+    }
+    entry = Entry(Kind.SUSPENDED, lease.thread_id, judged.call.call_id, now, body)
+    database.wrote(
+        _SQL,
+        "suspend",
+        thread_id=lease.thread_id,
+        token=str(lease.token),
+        call_id=judged.call.call_id,
+        attempt_id=judged.attempt_id,
+        entries=as_parameter(entry),
+    )

@@ -311,6 +311,6 @@ def _judged(row: Mapping[str, Any]) -> Judged:
         opened_at=row["opened_at"],
         started_at=row["started_at"],
         deadline=row["deadline"],
-        tries=row["tries"] or 1,
+        tries=1 if row["tries"] is None else row["tries"],
         result=row["result"],
     )

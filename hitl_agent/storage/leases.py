@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from hitl_agent.errors import DatabaseError, ThreadBusy
 from hitl_agent.review.rendering import command
@@ -78,6 +79,8 @@ class Leases:
         self._clock = clock
         self._ttl = ttl
         self._held: dict[int, Lease] = {}
+        self._shared: dict[str, _Shared] = {}
+        self._joining = threading.Lock()
         self._changing = threading.Lock()
         self._beats = False
 
@@ -108,6 +111,36 @@ class Leases:
             halted = False
         finally:
             self.release(lease, halted=halted)
+
+    @contextmanager
+    def joined(self, thread_id: str, *, actor: str | None = None) -> Iterator[Lease]:
+        """Hold a lease for attempts together with all in this process that do so now.
+
+        Tools of one step run side by side, each under its own grant.
+
+        Args:
+            thread_id: LangGraph's thread, which somebody else drives.
+            actor: who asks, if this is the first.
+
+        Raises:
+            ThreadBusy: another process drives the thread.
+        """
+        with self._joining:
+            if (shared := self._shared.get(thread_id)) is None:
+                lease = self.take(thread_id, scope="attempt", actor=actor)
+                shared = self._shared[thread_id] = _Shared(lease)
+            shared.holders += 1
+        try:
+            yield shared.lease
+        except BaseException:
+            shared.halted = True
+            raise
+        finally:
+            with self._joining:
+                shared.holders -= 1
+                if not shared.holders:
+                    del self._shared[thread_id]
+                    self.release(shared.lease, halted=shared.halted)
 
     def take(
         self,
@@ -212,6 +245,27 @@ class Leases:
                     tokens=[one.token for one in held],
                     expires_at=self._clock() + self._ttl,
                 )
+
+
+@dataclass(slots=True)
+class _Shared:
+    """A lease that several hold; `halted` if one of them has failed."""
+
+    lease: Lease
+    holders: int = 0
+    halted: bool = False
+
+
+_lock = threading.Lock()
+_leases: WeakKeyDictionary[Database, Leases] = WeakKeyDictionary()
+
+
+def shared_leases(database: Database, clock: Callable[[], datetime]) -> Leases:
+    """Return this process's leases on a database for those that no runtime has given any."""
+    with _lock:
+        if database not in _leases:
+            _leases[database] = Leases(database, clock)
+        return _leases[database]
 
 
 def _holder() -> str:

@@ -28,13 +28,20 @@ def put(
     database: Database,
     thread_id: str,
     call_id: str,
-    interrupt_id: str,
+    interrupt_id: str | None,
     *,
     lease: Lease | None = None,
 ) -> ReviewRequest | None:
     """Put the open question about a call under an interrupt; None if there is none. Idempotent.
 
     Under a lease that was lost nothing changes.
+
+    Args:
+        database: where it is.
+        thread_id: LangGraph's thread.
+        call_id: whose question.
+        interrupt_id: LangGraph's; None leaves the question under the one it has.
+        lease: on the thread; None where somebody else drives it.
     """
     rows = database.rows(
         _SQL,
@@ -45,6 +52,12 @@ def put(
         token=str(lease.token) if lease else "",
     )
     return _request(rows[0]) if rows else None
+
+
+def put_under(database: Database, request: ReviewRequest) -> set[str]:
+    """Return the ids of all questions that were put under the interrupt of this one."""
+    rows = database.rows(_SQL, "put_under", request_id=request.request_id)
+    return {str(row["request_id"]) for row in rows}
 
 
 def decide(

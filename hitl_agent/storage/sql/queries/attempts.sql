@@ -94,3 +94,16 @@ SELECT
             AND a.attempt_id = %(attempt_id)s AND a.state = %(state)s AND a.ended_at = %(now)s
     ) AS written,
     set_config('hitl.token', %(token)s, true);
+
+-- suspend: an open attempt that is as if nothing had been sent, and its entry; no try is counted
+WITH suspended AS (
+    UPDATE hitl.attempt SET state = 'reserved', tries = tries - 1
+    WHERE thread_id = %(thread_id)s AND call_id = %(call_id)s
+        AND attempt_id = %(attempt_id)s AND state IN ('reserved', 'started') AND tries > 0
+    RETURNING thread_id, call_id
+), recorded AS (
+    INSERT INTO hitl.record (thread_id, call_id, kind, entry)
+    SELECT thread_id, call_id, e::json ->> 'kind', e
+    FROM suspended, json_array_elements_text(%(entries)s::json) AS e
+)
+SELECT count(*) AS written, set_config('hitl.token', %(token)s, true) FROM suspended;

@@ -1,10 +1,10 @@
--- put: the open question about a call that waits, under the interrupt that carries it now; where
--- it is decided, the decision is taken up
+-- put: the open question about a call that waits, under the interrupt that carries it now, if one is
+-- given; where it is decided, the decision is taken up
 WITH moved AS (
     UPDATE hitl.review_request AS r SET interrupt_id = %(interrupt_id)s
     FROM hitl.judgement AS j
     WHERE r.thread_id = %(thread_id)s AND r.call_id = %(call_id)s AND r.status = 'open'
-        AND r.interrupt_id IS DISTINCT FROM %(interrupt_id)s
+        AND r.interrupt_id IS DISTINCT FROM coalesce(%(interrupt_id)s, r.interrupt_id)
         AND j.thread_id = r.thread_id AND j.call_id = r.call_id AND j.revision = r.revision
         AND j.tier <> 'soft_review'
         AND (%(token)s = '' OR EXISTS (
@@ -23,13 +23,19 @@ WITH moved AS (
     RETURNING set_config('synchronous_commit', 'off', true)
 )
 SELECT
-    r.thread_id, r.graph, %(interrupt_id)s AS interrupt_id, r.request_id, r.call_id, r.revision,
+    r.thread_id, r.graph, coalesce(%(interrupt_id)s, r.interrupt_id) AS interrupt_id, r.request_id, r.call_id, r.revision,
     j.tool, j.args, j.call_digest, j.binding, j.tier, j.verdict, r.claim, r.task, r.problem,
     r.args_schema, r.created_at, r.due_at, hitl.votes_on(r.request_id) AS votes
 FROM hitl.review_request AS r
 JOIN hitl.judgement AS j USING (thread_id, call_id, revision)
 WHERE r.thread_id = %(thread_id)s AND r.call_id = %(call_id)s AND r.status = 'open'
     AND j.tier <> 'soft_review';
+
+-- put_under: every question that was put under the interrupt that carries this one
+SELECT other.request_id
+FROM hitl.review_request AS r
+JOIN hitl.review_request AS other USING (thread_id, interrupt_id)
+WHERE r.request_id = %(request_id)s;
 
 -- standing: a question with its votes, what became of it, and who may vote, at one moment
 SELECT
