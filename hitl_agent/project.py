@@ -52,11 +52,10 @@ class Project:
         return where
 
     def load(self, name: str) -> Any:
-        """Return the builder of a graph.
+        """Return a graph: a builder, or one that is compiled.
 
         A factory is called, with an empty config if it takes one, and awaited if it is a
-        coroutine; of a compiled graph the builder is taken, because the runtime compiles it with
-        its own checkpointer.
+        coroutine.
 
         Raises:
             ConfigurationError: the name is unknown, or what it names cannot be imported or used.
@@ -71,13 +70,15 @@ class Project:
             raise
         except (Exception, SystemExit) as error:
             raise self._broken(name, where, error) from error
-        builder = getattr(found, "builder", found)
-        if not callable(getattr(builder, "compile", None)) or isinstance(builder, ModuleType):
+        from langgraph.graph import StateGraph  # noqa: PLC0415  what is loaded has loaded it
+        from langgraph.pregel import Pregel  # noqa: PLC0415
+
+        if not isinstance(found, StateGraph | Pregel):
             raise ConfigurationError(
                 f"graph `{name}` (`{where}`) is a `{type(found).__name__}`, no graph",
-                hint="export what `build_graph` returns, or another `StateGraph`",
+                hint="export what `build_graph` returns, or another graph of LangGraph's",
             )
-        return builder
+        return found
 
     def settings(self) -> Mapping[str, str]:
         """Return the environment variables that the project sets.

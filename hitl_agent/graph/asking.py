@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.serde.types import RESUME
 from langgraph.errors import GraphInterrupt
 from langgraph.types import _interrupt_id, interrupt
 
@@ -25,6 +26,9 @@ _ADDRESSED = "__pregel_resume_map"
 
 _SCRATCHPAD = "__pregel_scratchpad"
 """LangGraph's key of `configurable` for what a task knows of its interrupts."""
+
+_SEND = "__pregel_send"
+"""LangGraph's key of `configurable` for what takes a task's writes."""
 
 
 def ask(gate: Gate, config: RunnableConfig, call_id: str) -> None:
@@ -55,6 +59,30 @@ def ask(gate: Gate, config: RunnableConfig, call_id: str) -> None:
         _take(gate, database, request, answers.given[-1], config)
     if request := reviews.put(database, thread_id, call_id, answers.next, lease=lease):
         interrupt(request.payload())  # stops: every answer there is was read
+
+
+def pass_answered(gate: Gate, config: RunnableConfig, call_id: str) -> None:
+    """Pass over the answers that the questions about a call were given in this task.
+
+    A task that runs again meets its interrupts anew, in order, and a call that is decided asks no
+    more: the next question of the task's own would be given the answer that was ours.
+
+    Args:
+        gate: knows the database.
+        config: LangGraph's, of the task.
+        call_id: whose questions.
+    """
+    named = config["configurable"]
+    pad = named[_SCRATCHPAD]
+    if not pad.resume:
+        return
+    ours = reviews.interrupts_of(gate.database(config), thread_of(config), call_id)
+    space = named["checkpoint_ns"]
+    places = [at for at in range(len(pad.resume)) if _interrupt_id(space, at) in ours]
+    if places:
+        while pad.interrupt_counter() < places[-1]:
+            pass
+        named[_SEND]([(RESUME, pad.resume[: places[-1] + 1])])  # as LangGraph's `interrupt` does
 
 
 @dataclass(frozen=True, slots=True)

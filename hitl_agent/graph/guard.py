@@ -33,11 +33,12 @@ from hitl_agent.errors import (
 )
 from hitl_agent.execution import Answered, Finished, Refused, Review
 from hitl_agent.graph.answers import answer, own_form
-from hitl_agent.graph.asking import ask
+from hitl_agent.graph.asking import ask, pass_answered
 from hitl_agent.graph.assessment import Objections
 from hitl_agent.graph.gate import Gate, GateOptions
 from hitl_agent.graph.outcome import restored
 from hitl_agent.graph.runner import Runner, Told
+from hitl_agent.graph.siblings import together
 from hitl_agent.graph.state import PlannedCall, claim_of
 from hitl_agent.graph.tool_call import Callee
 from hitl_agent.graph.tool_contract import CALL, RunningCall, task_of_run
@@ -157,6 +158,7 @@ def _run(
 ) -> Told:
     """Bring one call to its end; while a person has to decide, the task stops."""
     runner = Runner(gate, config, gate.database(config), {planned.call.tool: callee})
+    pass_answered(gate, config, planned.call.call_id)
     while True:
         if not _asked(gate, config, planned, messages) and (told := runner.run([planned])):
             return told[0]
@@ -172,11 +174,13 @@ async def _arun(
     """Bring one call to its end like `_run`, awaiting the tool."""
     database = await asyncio.to_thread(gate.database, config)
     runner = Runner(gate, config, database, {planned.call.tool: callee})
-    while True:
-        if await asyncio.to_thread(_asked, gate, config, planned, messages):
-            continue
-        if told := await runner.arun([planned]):
-            return told[0]
+    await asyncio.to_thread(pass_answered, gate, config, planned.call.call_id)
+    async with together(task_of_run(config) or ""):
+        while True:
+            if await asyncio.to_thread(_asked, gate, config, planned, messages):
+                continue
+            if told := await runner.arun([planned]):
+                return told[0]
 
 
 def _asked(

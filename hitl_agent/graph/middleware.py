@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from langchain.agents.middleware import AgentMiddleware, InterruptOnConfig
-from langchain.agents.middleware.types import ModelRequest, ModelResponse
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
@@ -19,6 +17,14 @@ from hitl_agent.graph.gate import GateOptions
 from hitl_agent.graph.guard import Answer, AsyncHandler, Handler, ToolGuard
 from hitl_agent.graph.planner import admit
 from hitl_agent.policy import Policy, parse_policy
+
+try:
+    from langchain.agents.middleware import AgentMiddleware, InterruptOnConfig
+    from langchain.agents.middleware.types import ModelRequest, ModelResponse
+except ImportError as error:
+    raise ConfigurationError(
+        f"LangChain's agents cannot be used: {error}", hint="install `hitl-agent[langchain]`"
+    ) from error
 
 InterruptOn = Mapping[str, bool | InterruptOnConfig]
 """What LangChain's `HumanInTheLoopMiddleware` takes: tools that wait, and how."""

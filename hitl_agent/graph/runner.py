@@ -112,7 +112,7 @@ class Runner:
         lease = await asyncio.to_thread(holding.__enter__)
         try:
             steps, outcome = self._steps(lease, planned), None
-            while isinstance(step := await asyncio.to_thread(_step, steps, outcome), _Opened):
+            while isinstance(step := await self._stepped(lease, steps, outcome), _Opened):
                 try:
                     outcome = await self._acall(lease, step)
                 except BaseException:
@@ -121,6 +121,17 @@ class Runner:
             return step
         finally:
             await asyncio.shield(asyncio.to_thread(holding.__exit__, *sys.exc_info()))
+
+    async def _stepped(self, lease: Lease, steps: Steps, outcome: Outcome) -> _Opened | list[Told]:
+        """Go to the next call; one that was opened when nobody awaits it any more is put back."""
+        going = asyncio.ensure_future(asyncio.to_thread(_step, steps, outcome))
+        try:
+            return await asyncio.shield(going)
+        except asyncio.CancelledError:
+            step = await going
+            if isinstance(step, _Opened):  # nothing was sent
+                await asyncio.to_thread(self._put_back, lease, step.judged)
+            raise
 
     @contextmanager
     def _leased(self) -> Iterator[Lease]:
@@ -337,8 +348,11 @@ class Runner:
                 "`@contract(interrupts=True)` says that this does no harm"
             )
             return self._ended(lease, judged, failure(error))
-        attempts.suspend(self._database, lease, judged, now=self._gate.clock())
+        self._put_back(lease, judged)
         raise stop
+
+    def _put_back(self, lease: Lease, judged: Judged) -> None:
+        attempts.suspend(self._database, lease, judged, now=self._gate.clock())
 
     def _ended(self, lease: Lease, judged: Judged, result: Result) -> Finished:
         self._end(lease, judged, result)

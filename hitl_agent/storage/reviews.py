@@ -56,8 +56,15 @@ def put(
 
 def put_under(database: Database, request: ReviewRequest) -> set[str]:
     """Return the ids of all questions that were put under the interrupt of this one."""
-    rows = database.rows(_SQL, "put_under", request_id=request.request_id)
+    thread_id, interrupt_id = request.thread_id, request.interrupt_id
+    rows = database.rows(_SQL, "put_under", thread_id=thread_id, interrupt_id=interrupt_id)
     return {str(row["request_id"]) for row in rows}
+
+
+def interrupts_of(database: Database, thread_id: str, call_id: str) -> set[str]:
+    """Return the ids of the interrupts under which the questions about a call were put."""
+    rows = database.rows(_SQL, "interrupts_of", thread_id=thread_id, call_id=call_id)
+    return {row["interrupt_id"] for row in rows}
 
 
 def decide(

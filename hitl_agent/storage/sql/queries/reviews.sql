@@ -1,7 +1,8 @@
 -- put: the open question about a call that waits, under the interrupt that carries it now, if one is
 -- given; where it is decided, the decision is taken up
 WITH moved AS (
-    UPDATE hitl.review_request AS r SET interrupt_id = %(interrupt_id)s
+    UPDATE hitl.review_request AS r
+    SET interrupt_id = %(interrupt_id)s, put_under = r.put_under || %(interrupt_id)s::text
     FROM hitl.judgement AS j
     WHERE r.thread_id = %(thread_id)s AND r.call_id = %(call_id)s AND r.status = 'open'
         AND r.interrupt_id IS DISTINCT FROM coalesce(%(interrupt_id)s, r.interrupt_id)
@@ -31,11 +32,15 @@ JOIN hitl.judgement AS j USING (thread_id, call_id, revision)
 WHERE r.thread_id = %(thread_id)s AND r.call_id = %(call_id)s AND r.status = 'open'
     AND j.tier <> 'soft_review';
 
--- put_under: every question that was put under the interrupt that carries this one
-SELECT other.request_id
-FROM hitl.review_request AS r
-JOIN hitl.review_request AS other USING (thread_id, interrupt_id)
-WHERE r.request_id = %(request_id)s;
+-- put_under: every question of the thread that was put under an interrupt
+SELECT request_id
+FROM hitl.review_request
+WHERE thread_id = %(thread_id)s AND %(interrupt_id)s = ANY(put_under);
+
+-- interrupts_of: the interrupts under which the questions about a call were put
+SELECT DISTINCT unnest(put_under) AS interrupt_id
+FROM hitl.review_request
+WHERE thread_id = %(thread_id)s AND call_id = %(call_id)s;
 
 -- standing: a question with its votes, what became of it, and who may vote, at one moment
 SELECT
