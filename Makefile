@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 # --without-pip: Debian's Python has no ensurepip; its pip installs into the venv from outside
 INSTALL := $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet -c constraints.txt
 
-.PHONY: help demo test check bench mutants reliability format clean
+.PHONY: help demo test check docs bench mutants reliability format clean
 
 help:
 	@echo "make demo    the order desk: refunds and an e-mail that wait for a person"
 	@echo "make test    every check and every test"
 	@echo "make check   ruff, mypy, import-linter"
+	@echo "make docs    the API reference, from the docstrings"
 	@echo "make bench   the benchmarks"
 	@echo "make mutants   faults sown into the guards: which of them does no test notice"
 	@echo "make reliability   kills, freezes, restarts: plain LangGraph beside this, in one table"
@@ -42,6 +43,9 @@ check: $(VENV)/.dev
 
 test: check
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/reference
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks

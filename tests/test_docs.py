@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -148,3 +149,9 @@ def test_importing_the_package_loads_no_driver_and_no_framework() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert ended.stdout == "[]\n"
+
+
+def test_the_api_reference_is_that_of_the_docstrings() -> None:
+    written = runpy.run_path(str(ROOT / "docs" / "reference"))["reference"]()
+    page = (ROOT / "docs" / "reference" / "README.md").read_text("utf-8")
+    assert page == written, "write it anew: make docs"

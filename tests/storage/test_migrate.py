@@ -16,7 +16,14 @@ from hitl_agent.storage.connection import connect
 from hitl_agent.storage.migrate import migrate, status
 from hitl_agent.storage.queries import migrations, queries
 
-ALL = ["0001_first", "0002_facts_of_calls", "0003_leases_and_attempts", "0004_votes"]
+ALL = [
+    "0001_first",
+    "0002_facts_of_calls",
+    "0003_leases_and_attempts",
+    "0004_votes",
+    "0005_interrupts",
+    "0006_places_of_questions",
+]
 
 
 def test_the_first_call_creates_everything_and_the_second_nothing(empty_database_url: str) -> None:
@@ -113,7 +120,7 @@ def test_a_lock_that_is_held_is_waited_for(empty_database_url: str) -> None:
 
 def test_migrations_are_numbered_without_gaps_and_queries_have_names() -> None:
     assert [number for number, _, _ in migrations()] == list(range(1, len(migrations()) + 1))
-    for room in ("attempts", "judgements", "record", "reviews", "schema"):
+    for room in ("attempts", "interrupts", "judgements", "record", "reviews", "schema"):
         assert all(sql and not sql.endswith(b";") for sql in queries(room).values())
 
 
