@@ -78,6 +78,7 @@ SET session_replication_role = replica;
 DELETE FROM hitl.policy; DELETE FROM hitl.judgement; DELETE FROM hitl.review_request;
 DELETE FROM hitl.decision; DELETE FROM hitl.vote; DELETE FROM hitl."grant";
 DELETE FROM hitl.attempt; DELETE FROM hitl.thread;
+DELETE FROM hitl.interrupt; DELETE FROM hitl.open_thread;
 DELETE FROM hitl.record; DELETE FROM checkpoints; DELETE FROM checkpoint_blobs;
 DELETE FROM checkpoint_writes;
 """

@@ -1,4 +1,4 @@
-"""The notebook runs in a real kernel, shows what it says, and needs no network."""
+"""The notebooks run in a real kernel, show what they say, and need no network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
-QUICKSTART = ROOT / "notebooks" / "01_quickstart.ipynb"
+NOTEBOOKS = ROOT / "notebooks"
+VIEW = "application/vnd.jupyter.widget-view+json"
 
 # sees every connection that Python code opens; the kernel's own sockets and libpq's are C
 GUARD = """
@@ -45,14 +46,31 @@ def network_log(tmp_path, monkeypatch):
     return tmp_path / "network.log"
 
 
-def execute(notebook):
+def execute(notebook, **options):
     NotebookClient(
         notebook,
+        **options,
         timeout=90,
         kernel_name="python3",
-        resources={"metadata": {"path": str(QUICKSTART.parent)}},
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
     ).execute()
     return {cell["id"]: cell["outputs"] for cell in notebook.cells if cell.cell_type == "code"}
+
+
+def quietly(name, network_log):
+    """Execute a notebook that says nothing to stderr and uses no network."""
+    shown = execute(nbformat.read(NOTEBOOKS / name, as_version=4))
+    assert [
+        one for outputs in shown.values() for one in outputs if one.get("name") == "stderr"
+    ] == []
+    assert not network_log.exists(), network_log.read_text()
+    return shown
+
+
+def html(outputs):
+    """The rich display of a cell's value."""
+    (value,) = outputs
+    return value["data"]["text/html"]
 
 
 def text(outputs):
@@ -64,11 +82,7 @@ def text(outputs):
 @pytest.mark.slow
 @pytest.mark.usefixtures("database_url")
 def test_the_quick_start_stops_at_the_gate_and_goes_on_when_approved(network_log):
-    shown = execute(nbformat.read(QUICKSTART, as_version=4))
-    assert [
-        one for outputs in shown.values() for one in outputs if one.get("name") == "stderr"
-    ] == []
-    assert not network_log.exists(), network_log.read_text()
+    shown = quietly("01_quickstart.ipynb", network_log)
     (picture,) = shown["graph"]
     assert "human_review" in picture["data"]["text/plain"]
     assert picture["data"]["text/markdown"].startswith("```mermaid\n")
@@ -97,6 +111,66 @@ def test_the_quick_start_stops_at_the_gate_and_goes_on_when_approved(network_log
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("database_url")
+def test_a_policy_is_explained_tested_and_tried_on_what_happened(network_log):
+    shown = quietly("02_write_a_policy.ipynb", network_log)
+    assert "did you mean `amount`" in text(shown["mistake"])
+    assert "hard_gate" in html(shown["explain"])
+    assert "money leaves the house" in html(shown["explain"])
+    assert "up to 50 is given back" in html(shown["explain-small"])
+    tiers = [line.split()[:2] for line in text(shown["explain-unknown"]).splitlines()]
+    assert tiers == [["refund", "hard_gate"], ["transfer", "hard_gate"], ["drop_table", "block"]]
+    assert text(shown["test"]) == "passed small\npassed large\npassed dropped\n"
+    assert text(shown["backtest"]) == "5 calls, 2 waited, 0 would have\n"
+    assert "refund {'amount': 60} was answered with reject by ana" in text(shown["disputed"])
+    assert "the proposal says auto_approve by the rule small" in text(shown["disputed"])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("database_url")
+def test_graphs_agents_and_functions_of_ones_own_stop_at_the_gate(network_log):
+    shown = quietly("03_gate_your_own_graph.ipynb", network_log)
+    assert text(shown["run"]) == "[]"
+    assert "the seat is sold to somebody else" in html(shown["wait"])
+    assert text(shown["decide"]).startswith("[approved by you: she called us]\ncancelled B-17")
+    assert text(shown["agent"]) == "[('cancel', {'booking': 'B-18'})]"
+    assert "rejected by you, the call was not run: Bob has changed" in text(shown["reject"])
+    assert text(shown["reject"]).endswith("['B-17']")
+    assert text(shown["function"]) == "['B-17', 'B-18']"
+    assert "approve by you now he wants it" in html(shown["history"])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("database_url")
+def test_what_waits_is_reviewed_in_the_notebook(network_log):
+    shown = quietly("04_review_in_the_notebook.ipynb", network_log)
+    (waits,) = shown["review"]
+    assert VIEW in waits["data"]
+    assert "the invoice is due today" in waits["data"]["text/html"]
+    assert waits["data"]["text/plain"].startswith("thread payment-")
+    assert "the last answer was refused" not in waits["data"]["text/html"]
+    assert text(shown["result"]) == "([], 'waiting')"
+    assert "printer" in html(shown["edit"])
+    assert "{'to': 'printer', 'amount': 100}" in text(shown["edited"])
+    assert "[('printer', 100)]" in text(shown["approved"])
+    assert text(shown["errors"]).startswith("nothing waits in thread `payment-")
+    assert "approve by you agreed by telephone" in html(shown["history"])
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("database_url")
+def test_an_error_of_ours_is_shown_without_a_traceback(network_log):
+    code = "from hitl_agent.notebook import review\nreview('none', reviewer='ana').approve()"
+    cell = nbformat.v4.new_code_cell(code)
+    shown = execute(nbformat.v4.new_notebook(cells=[cell]), allow_errors=True)
+    (error,) = shown[cell["id"]]
+    assert error["traceback"] == [
+        "error: there is no thread `none`",
+        "next: see the threads with `hitl list`",
+    ]
+
+
+@pytest.mark.slow
 def test_a_use_of_the_network_would_be_seen(network_log):
     code = """
     import urllib.request
@@ -110,9 +184,7 @@ def test_a_use_of_the_network_would_be_seen(network_log):
     assert network_log.read_text() == "socket.getaddrinfo example.com\n"
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.name)
 def test_a_notebook_is_kept_without_outputs(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)

@@ -8,11 +8,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TextIO
 
 from hitl_agent.cli import output
+
+_LONGEST = 10_000
+"""Characters of a line of another process that are shown at once."""
 
 _MARK = "  | "
 """Begins each line, so that none passes for one of ours."""
@@ -24,6 +27,7 @@ class _Escaped(io.TextIOBase):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._begun = False
+        self._pipe: int | None = None
 
     def write(self, text: str) -> int:
         """Write text."""
@@ -35,6 +39,19 @@ class _Escaped(io.TextIOBase):
                 self._stream.write(output.safe(part) if self._begun else _MARK + output.safe(part))
                 self._begun = True
         return len(text)
+
+    def fileno(self) -> int:
+        """Return where a process that a graph starts, as an MCP server, may write the same way."""
+        if self._pipe is None:
+            read, self._pipe = os.pipe()
+            threading.Thread(target=self._hand_on, args=(read,), daemon=True).start()
+        return self._pipe
+
+    def _hand_on(self, read: int) -> None:
+        # the stream may be closed before the process ends
+        with os.fdopen(read, encoding="utf-8", errors="replace") as lines, suppress(ValueError):
+            while line := lines.readline(_LONGEST):
+                self.write(line)
 
     def end(self) -> None:
         """End a line that was begun."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import sys
 from contextlib import suppress
@@ -12,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from hitl_agent.calls import canonical
 from hitl_agent.cli.completion import graph_names, waiting_threads
-from hitl_agent.errors import ConfigurationError, InvalidCall, InvalidDecision
+from hitl_agent.errors import ConfigurationError, InvalidDecision
+from hitl_agent.review import written
 from hitl_agent.storage.location import DATABASE_URL
 
 ThreadArgument = Annotated[
@@ -30,6 +29,15 @@ GraphArgument = Annotated[
 GraphOption = Annotated[
     str | None,
     typer.Option("--graph", metavar="NAME", help="Only this graph.", autocompletion=graph_names),
+]
+GraphNameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--graph",
+        metavar="NAME",
+        help="The thread's graph in langgraph.json, where the thread does not say it.",
+        autocompletion=graph_names,
+    ),
 ]
 ToolOption = Annotated[str | None, typer.Option("--tool", metavar="NAME", help="Only this tool.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -136,24 +144,4 @@ def read_json(text: str, name: str) -> Any:
     Raises:
         InvalidDecision: see `json_option`.
     """
-    hint = _written(name)
-    try:
-        value = json.loads(text, object_pairs_hook=_once)
-        canonical(value)
-    except InvalidCall as error:
-        raise InvalidDecision(f"`{name}` cannot be used: {error}", hint=hint) from error
-    except RecursionError as error:
-        raise InvalidDecision(f"`{name}` is nested too deeply", hint=hint) from error
-    except ValueError as error:
-        raise InvalidDecision(f"`{name}` is no JSON: {error}", hint=hint) from error
-    return value
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a key that stands twice: which one was meant, nobody can tell."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise InvalidCall(f"`{twice}` stands there twice")
-    return found
+    return written.read_json(text, name, hint=_written(name))

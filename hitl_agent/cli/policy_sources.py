@@ -108,9 +108,12 @@ def described_tools(source: str | None, graph: str | None) -> list[ToolDescripti
         )
     if source is not None:
         return read_tools(_text(source), file="stdin" if source == "-" else source)
+    from hitl_agent.graph.hints import hints_of
+
     gate = gate_of(str(graph))
     return [
-        ToolDescription(one.name, one.description, gate.schemas[one.name]) for one in gate.tools
+        ToolDescription(one.name, one.description, gate.schemas[one.name], hints_of(one) or {})
+        for one in gate.tools
     ]
 
 

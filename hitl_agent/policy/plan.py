@@ -88,6 +88,7 @@ class Plan:
         effect: what it does.
         open_world: whether its arguments leave the house.
         untrusted_output: whether its result may carry other people's text.
+        output_told: whether the policy says that itself.
         action_types: whose escalation policies hold, by the alphabet.
         standing: hits that hold for every call.
         rules: rules that are asked of every call.
@@ -112,6 +113,7 @@ class Plan:
     effect: Effect
     open_world: bool
     untrusted_output: bool
+    output_told: bool
     action_types: tuple[str, ...]
     standing: tuple[RuleHit, ...]
     rules: tuple[PlannedRule, ...]
@@ -158,6 +160,7 @@ def plan(document: PolicyDocument, tool: str) -> Plan:
         open_world=any(told("open_world")),
         # what a tool that nobody described brings in may be anybody's
         untrusted_output=any(told("untrusted_output") or (entries.effect is Effect.UNKNOWN,)),
+        output_told=bool(told("untrusted_output")),
         action_types=types,
         standing=tuple(_standing(document, tool, entries, named, types)),
         rules=rules,

@@ -116,6 +116,12 @@ class Verdict:
         """The sentences for a person, those behind the verdict first, none twice."""
         return tuple(dict.fromkeys(rule.reason for rule in self.rules))
 
+    def _repr_html_(self) -> str:
+        # loaded in notebooks alone
+        from hitl_agent.policy.verdict_html import verdict_html  # noqa: PLC0415
+
+        return verdict_html(self)
+
     def to_json(self) -> dict[str, Any]:
         """Return the verdict as plain JSON data."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))

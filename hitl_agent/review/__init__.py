@@ -12,7 +12,7 @@ from hitl_agent.review.decision import (
 )
 from hitl_agent.review.quorum import Outcome, Vote, admitted, quorum
 from hitl_agent.review.rendering import visible
-from hitl_agent.review.request import ReviewRequest, request_id
+from hitl_agent.review.request import Requests, ReviewRequest, request_id
 
 __all__ = [
     "Approve",
@@ -20,6 +20,7 @@ __all__ = [
     "Edit",
     "Outcome",
     "Reject",
+    "Requests",
     "Respond",
     "ReviewRequest",
     "Vote",

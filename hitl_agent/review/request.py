@@ -124,6 +124,12 @@ class ReviewRequest:
     def _mask(self) -> Mask:
         return Mask(self.call.args, self.verdict.redactions)
 
+    def _repr_html_(self) -> str:
+        # loaded in notebooks alone
+        from hitl_agent.review.request_html import request_html  # noqa: PLC0415
+
+        return request_html(self)
+
     def to_json(self) -> dict[str, Any]:
         """Return the request as plain JSON, as `hitl list --json` prints it."""
         verdict = self.verdict
@@ -183,3 +189,10 @@ class ReviewRequest:
             "problem": self.problem,
             "votes": [one.to_json() for one in self.votes],
         }
+
+
+class Requests(list[ReviewRequest]):
+    """Questions in an order, which a notebook shows one below the other."""
+
+    def _repr_html_(self) -> str:
+        return "".join(one._repr_html_() for one in self) or "nothing waits"

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hitl_agent.policy.annotations import changes, destroys
+from hitl_agent.policy.annotations import goes_out as said_to_go_out
 from hitl_agent.policy.suggest.description import ToolDescription
 from hitl_agent.policy.suggest.names import Reading, read_name, words_of
 from hitl_agent.policy.suggest.schema import Argument, Arguments, read_arguments
@@ -194,10 +196,10 @@ def _agrees(name: Reading, said: Reading, signs: Signs, arguments: Arguments) ->
 
 def _raised(effect: str, annotations: Mapping[str, object], evidence: list[str]) -> str:
     """Return the effect with what annotations add; only `true` and `false` themselves count."""
-    if annotations.get("destructiveHint") is True:
+    if destroys(annotations):
         evidence.append("the annotation `destructiveHint` says that it destroys")
         return "irreversible"
-    if annotations.get("readOnlyHint") is False and effect == "read":
+    if changes(annotations) and effect == "read":
         evidence.append("the annotation `readOnlyHint` says that it does not only read")
         return "write"
     return effect
@@ -220,7 +222,7 @@ def _open_world(
         why = f"`{sends[0]}` lets something leave the house"
     elif outside := sorted(words & _OUTSIDE):
         why = f"`{outside[0]}` is outside of the house"
-    elif annotations.get("openWorldHint") is True:
+    elif said_to_go_out(annotations):
         why = "the annotation `openWorldHint` says so"
     if why:
         evidence.append(f"open world: {why}")
