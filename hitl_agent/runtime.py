@@ -10,6 +10,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
+from langgraph.pregel import Pregel
 from langgraph.types import Command
 
 from hitl_agent.calls import canonical, clean_text
@@ -20,18 +21,20 @@ from hitl_agent.errors import (
     NothingWaiting,
     UnknownThread,
 )
-from hitl_agent.graph.builder import utc_now
 from hitl_agent.graph.compiled import Graph
 from hitl_agent.graph.declared import declared_types
-from hitl_agent.graph.gate import DATABASE, GRAPH, LEASES
-from hitl_agent.review import Decision, Outcome, ReviewRequest, read_answer
+from hitl_agent.graph.gate import DATABASE, GRAPH, LEASES, utc_now
+from hitl_agent.history import History
+from hitl_agent.review import Decision, Outcome, Requests, ReviewRequest, read_answer
 from hitl_agent.review.rendering import command
-from hitl_agent.storage import record, reviews, threads
+from hitl_agent.storage import interrupts, record, reviews, threads
 from hitl_agent.storage.checkpoints import Checkpointer
 from hitl_agent.storage.database import Database, shared_database
 from hitl_agent.storage.encryption import configured_cipher
+from hitl_agent.storage.interrupts import Asked
 from hitl_agent.storage.leases import TTL, Leases
-from hitl_agent.thread_view import ThreadView
+from hitl_agent.storage.threads import Thread
+from hitl_agent.thread_view import ThreadView, as_its_graph_sees
 
 __all__ = ["Graph", "Runtime", "ThreadView"]
 
@@ -58,8 +61,8 @@ class Runtime:
     ) -> None:
         self.database = database
         self.leases = Leases(database, clock, lease_ttl)
-        cipher = configured_cipher(encryption_key)
-        self.checkpointer = Checkpointer(database, allow=allow, cipher=cipher)
+        self._cipher = configured_cipher(encryption_key)
+        self.checkpointer = Checkpointer(database, allow=allow, cipher=self._cipher)
         self._clock = clock
 
     @classmethod
@@ -94,18 +97,25 @@ class Runtime:
             database, clock=clock, lease_ttl=lease_ttl, allow=allow, encryption_key=encryption_key
         )
 
-    def compile(self, builder: StateGraph[Any, Any, Any, Any], *, name: str = "graph") -> Graph:
-        """Compile a builder over this database.
+    def compile(
+        self,
+        graph: StateGraph[Any, Any, Any, Any] | Pregel[Any, Any, Any, Any],
+        *,
+        name: str = "graph",
+    ) -> Graph:
+        """Compile a graph over this database.
 
-        The graph writes each checkpoint before it goes on (`durability="sync"`) and takes answers
-        by interrupt id only. The types that its state declares may stand in its checkpoints.
+        It writes each checkpoint before it goes on (`durability="sync"`) and takes answers by
+        interrupt id only. The types that its state declares may stand in its checkpoints.
 
         Args:
-            builder: what `build_graph` returned, or any other.
+            graph: what `build_graph` returned, any other builder, or what is compiled already: an
+                agent of LangChain's `create_agent`, an `@entrypoint`. That one's own checkpointer
+                is not used.
             name: the graph's name, by which the CLI finds it in `langgraph.json`.
         """
-        checkpointer = self.checkpointer.allowing(declared_types(builder))
-        compiled = builder.compile(checkpointer=checkpointer, name=name)
+        compiled = graph.compile(name=name) if isinstance(graph, StateGraph) else graph
+        checkpointer = self.checkpointer.allowing(declared_types(graph))
         config: RunnableConfig = {
             "configurable": {
                 DATABASE: self.database,
@@ -115,7 +125,7 @@ class Runtime:
             },
             "metadata": {GRAPH: name},
         }
-        return Graph.of(compiled, config)
+        return Graph.of(compiled, checkpointer, config)
 
     def waiting(
         self,
@@ -125,7 +135,7 @@ class Runtime:
         tool: str | None = None,
         tier: str | None = None,
         limit: int = 50,
-    ) -> list[ReviewRequest]:
+    ) -> Requests:
         """Return the calls that wait for a person: earliest due first, then longest waiting.
 
         Those under `soft_review` run meanwhile; approving one says that it was right, rejecting it
@@ -138,23 +148,59 @@ class Runtime:
             tier: only `hard_gate`, or only `soft_review`.
             limit: at most so many.
         """
-        return reviews.waiting(
+        found = reviews.waiting(
             self.database, thread_id=thread_id, graph=graph, tool=tool, tier=tier, limit=limit
         )
+        return Requests(found)
 
-    def thread(self, thread_id: str) -> ThreadView:
+    def interrupts(
+        self, thread_id: str | None = None, *, graph: str | None = None, limit: int = 50
+    ) -> list[Asked]:
+        """Return what waits in threads of any graph and is no call of `waiting`, longest first.
+
+        Args:
+            thread_id: only of this thread.
+            graph: only of threads whose checkpoints name this graph: those that were compiled by
+                `compile`, or run by LangGraph's server.
+            limit: at most so many.
+        """
+        return interrupts.asked(
+            self.database, cipher=self._cipher, thread_id=thread_id, graph=graph, limit=limit
+        )
+
+    def stopped(self, *, graph: str | None = None, limit: int = 50) -> list[Thread]:
+        """Return threads of any graph that have not ended and wait for no answer, oldest first.
+
+        Those stand at a breakpoint, have failed, or run: now, or until their process was gone.
+
+        Args:
+            graph: see `interrupts`.
+            limit: at most so many.
+        """
+        found = interrupts.stopped(self.database, graph=graph, limit=limit)
+        read = [threads.read_if_readable(self.database, self.checkpointer, one) for one in found]
+        return [one for one in read if one.status not in ("done", "waiting")]
+
+    def thread(self, thread_id: str, graph: Graph | None = None) -> ThreadView:
         """Return a thread and what waits in it.
+
+        Args:
+            thread_id: LangGraph's thread.
+            graph: its graph; what only that knows, such as where it has breakpoints, is not told
+                without it.
 
         Raises:
             UnknownThread: the database holds no such thread.
         """
         waiting = self.waiting(thread_id, limit=1000)
         try:
-            thread = threads.read_thread(self.checkpointer, thread_id)
+            thread = threads.read_thread(self.database, self.checkpointer, thread_id)
         except UnknownThread:
             if not waiting:
                 raise
             thread = threads.driven_elsewhere(waiting)
+        if graph is not None and not thread.elsewhere:
+            thread = as_its_graph_sees(graph, thread)
         stopped = thread.status == "waiting"
         return ThreadView(thread, [one for one in waiting if stopped or not one.gates])
 
@@ -162,7 +208,7 @@ class Runtime:
         """Whether the thread's checkpoints are on this database; `langgraph dev` keeps its own."""
         return self.checkpointer.reading().get_tuple(self.config(thread_id)) is not None
 
-    def history(self, thread_id: str, *, limit: int = 1000) -> list[dict[str, Any]]:
+    def history(self, thread_id: str, *, limit: int = 1000) -> History:
         """Return checkpoints, verdicts, decisions and executions of a thread, in order of time.
 
         Of a longer history these are the last.
@@ -186,7 +232,7 @@ class Runtime:
             raise UnknownThread(
                 f"there is no thread `{thread_id}`", hint="see the threads with `hitl list`"
             )
-        return sorted(found, key=lambda one: str(one["at"]))[-limit:]
+        return History(sorted(found, key=lambda one: str(one["at"]))[-limit:])
 
     def decide(
         self,
@@ -276,7 +322,7 @@ class Runtime:
             UnknownThread: the database holds no such thread.
             NothingWaiting: the thread is done.
         """
-        thread = threads.read_thread(self.checkpointer, thread_id)
+        thread = threads.read_thread(self.database, self.checkpointer, thread_id)
         if not graph.get_state(self.config(thread_id)).tasks:
             raise NothingWaiting(
                 f"thread `{thread_id}` is done, there is nothing to resume",

@@ -1,6 +1,8 @@
-"""Commands for the database: status, migrate, stop."""
+"""Commands for the database: status, migrate, interrupts, stop."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import typer
 
@@ -72,6 +74,37 @@ def migrate(json_: JsonOption = False, database_url: DatabaseOption = None) -> N
             for one in applied:
                 output.line(f"applied    {one}")
             output.line("schema     ready")
+
+
+@app.command()
+def interrupts(
+    on: Annotated[
+        bool | None,
+        typer.Option("--on/--off", help="Set them up and look at all threads, or take them away."),
+    ] = None,
+    json_: JsonOption = False,
+    database_url: DatabaseOption = None,
+) -> None:
+    """Say whether threads of other graphs are noted for `hitl list`, by triggers on their tables.
+
+    With --on or --off set the triggers up or take them away, as the owner of LangGraph's tables.
+    Runs that write checkpoints wait meanwhile. --on also helps after a restore without triggers.
+
+    Example: hitl db interrupts --on
+    """
+    from hitl_agent.storage import interrupts as noted
+    from hitl_agent.storage.database import shared_database
+
+    with output.reported(json_=json_):
+        use_database(database_url)
+        database = shared_database()
+        if on is not None:
+            noted.watch(database, wanted=on)
+        state = noted.watched(database)
+        if json_:
+            output.print_json({"interrupts": state})
+        else:
+            output.line(f"interrupts {'on' if state else 'off'}")
 
 
 @app.command()

@@ -35,18 +35,25 @@ def load_graph(runtime: Runtime, name: str) -> Graph:
             ) from error
 
 
-def graph_of(runtime: Runtime, view: ThreadView) -> Graph:
+def graph_of(runtime: Runtime, view: ThreadView, named: str | None = None) -> Graph:
     """Return the graph that a thread belongs to.
 
+    Args:
+        runtime: over whose database it is compiled.
+        view: the thread.
+        named: the graph's name, where a person says it.
+
     Raises:
-        ConfigurationError: the thread does not say, or the project does not have it.
+        ConfigurationError: nobody says which graph it is, or the project does not have it.
     """
-    if not view.thread.graph:
+    name = named or view.thread.graph
+    if not name:
+        again = command("resume", view.thread.thread_id, graph="NAME")
         raise ConfigurationError(
             f"thread `{view.thread.thread_id}` does not say which graph it belongs to",
-            hint="resume it where it was started",
+            hint=f"say it: `{again}`, a name in langgraph.json",
         )
-    return load_graph(runtime, view.thread.graph)
+    return load_graph(runtime, name)
 
 
 def drive(
@@ -74,7 +81,11 @@ def drive(
 def conclude(view: ThreadView, *, json_: bool) -> None:
     """Say where the thread stands and end with the status that tells it."""
     thread = view.thread
-    status = {"done": output.DONE, "waiting": output.WAITING}.get(thread.status, output.FAILED)
+    status = {
+        "done": output.DONE,
+        "waiting": output.WAITING,
+        "breakpoint": output.WAITING,
+    }.get(thread.status, output.FAILED)
     steps = next_steps(view)
     if json_:
         output.print_json(view.to_json())

@@ -13,6 +13,7 @@ from hitl_agent.cli import output
 from hitl_agent.cli.options import (
     DatabaseOption,
     GraphArgument,
+    GraphNameOption,
     JsonOption,
     LimitOption,
     ThreadArgument,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from hitl_agent.recovery import Recovered
     from hitl_agent.runtime import Runtime
     from hitl_agent.storage.leases import Halted
+    from hitl_agent.thread_view import ThreadView
 
 _MAX_THREAD_ID = 255
 
@@ -93,6 +95,7 @@ def resume(
             help="A LangGraph Command: an object with resume, update or goto.",
         ),
     ] = None,
+    graph: GraphNameOption = None,
     json_: JsonOption = False,
     database_url: DatabaseOption = None,
 ) -> None:
@@ -110,11 +113,13 @@ def resume(
         use_database(database_url)
         with Runtime.open() as runtime:
             view = runtime.thread(thread_id)
-            compiled = graph_of(runtime, view)
+            compiled = graph_of(runtime, view, graph)
+            if not view.thread.elsewhere:
+                view = runtime.thread(thread_id, compiled)
             continued = runtime.resume_input(compiled, thread_id)
             if command is not None:
                 graph_input: Any = runtime.command(compiled, view, command)
-            elif continued is None and view.waiting:
+            elif continued is None and _unanswered(view):
                 conclude(view, json_=json_)
             else:
                 graph_input = continued
@@ -122,6 +127,11 @@ def resume(
             view = drive(runtime, compiled, thread_id, graph_input, json_=json_)
             report.thread_id = None
             conclude(view, json_=json_)
+
+
+def _unanswered(view: ThreadView) -> bool:
+    """Whether going on would only ask again; a task that failed since it was answered may go on."""
+    return bool(view.waiting or (view.asks and not view.thread.error))
 
 
 def recover(
@@ -204,7 +214,7 @@ def _require_free(runtime: Runtime, thread_id: str) -> None:
         thread = runtime.thread(thread_id).thread
     except UnknownThread:
         return
-    if thread.status in ("waiting", "running"):
+    if thread.status in ("waiting", "running", "breakpoint"):
         raise HitlError(
             f"thread `{thread_id}` exists and is {thread.status}",
             hint=f"see `{command('show', thread_id)}`, or take another --thread",

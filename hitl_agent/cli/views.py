@@ -18,11 +18,13 @@ from hitl_agent.cli.output import (
     short_args,
     width,
 )
-from hitl_agent.review.rendering import command, to_terminal
+from hitl_agent.review.rendering import command, to_lines, to_terminal
 from hitl_agent.review.request import ReviewRequest
+from hitl_agent.storage.interrupts import Asked, plain
 
 if TYPE_CHECKING:
     from hitl_agent.runtime import ThreadView
+    from hitl_agent.storage.threads import Thread
 
 _LABEL = 11
 """Width of the labels of a page."""
@@ -38,6 +40,8 @@ _MENU_ROWS = 6
 """Rows that a page leaves for the question below it."""
 
 _COLUMNS = ("DUE", "WAITS", "TIER", "THREAD", "CALL", "TOOL", "GRAPH", "ARGUMENTS", "WHY")
+
+_OTHERS = ("WAITS", "STATUS", "THREAD", "GRAPH", "NODE", "INTERRUPT", "ASKS")
 
 _LEAST = 25
 """Columns that arguments and reasons each need; with less there is no table."""
@@ -79,10 +83,46 @@ def _print_table(waiting: Sequence[ReviewRequest]) -> bool:
             return False
         wanted[-2] = min(wanted[-2], max(free - wanted[-1], free // 2))
         wanted[-1] = min(wanted[-1], free - wanted[-2])
+    _print_rows(rows, wanted)
+    return True
+
+
+def _print_rows(rows: Sequence[Sequence[str]], wanted: Sequence[int]) -> None:
     for index, row in enumerate(rows):
         cells = [_fitted(cell, size) for cell, size in zip(row, wanted, strict=True)]
         line("  ".join(cells).rstrip(), style="bold" if index == 0 else None)
-    return True
+
+
+def print_others(others: Sequence[Asked | Thread]) -> None:
+    """Print what graphs ask by themselves and threads that stopped, in the order given.
+
+    A line each; where there is little room on a terminal, two.
+    """
+    rows = [_OTHERS, *map(_other, others)]
+    wanted = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    free = width() - sum(wanted[:-1]) - 2 * (len(wanted) - 1)
+    if not out.is_terminal or free >= _LEAST:
+        _print_rows(rows, [*wanted[:-1], min(wanted[-1], free)])
+        return
+    for waits, status, thread, graph, node, interrupt, asks in rows[1:]:
+        where = f"graph {graph}  {f'node {node}  ' if node != '-' else ''}{interrupt}"
+        line(f"thread {thread}  {status}  {waits}", style="bold")
+        line(f"  {where}")
+        line(f"  {asks}", style="yellow")
+
+
+def _other(one: Asked | Thread) -> Sequence[str]:
+    graph = safe(one.graph, limit=_NAME) or "-"
+    if isinstance(one, Asked):
+        told = f"cannot be read: {safe(one.problem)}" if one.problem else short_args(one.value)
+        asks = f"failed since it asked: {told}" if one.failed else told
+        node, interrupt = safe(one.node, limit=_NAME) or "-", one.interrupt_id or "-"
+        since, status = one.asked_at, "waiting"
+    else:
+        node = interrupt = "-"
+        since, status, asks = one.updated_at, one.status, safe(one.error or "", limit=200)
+    interrupt = safe(interrupt, limit=_NAME)
+    return age(since), status, safe(one.thread_id), graph, node, interrupt, asks
 
 
 def _fitted(cell: str, size: int) -> str:
@@ -204,28 +244,36 @@ def print_thread(view: ThreadView) -> None:
     for one in view.waiting:
         line("")
         print_request(one)
-    if not view.waiting and thread.status == "waiting":
-        for interrupt in thread.interrupts:
+    if thread.status == "waiting":
+        for interrupt in view.asks:
             line("")
             print_field("interrupt", interrupt.id)
-            print_field("asks", short_args(_plain(interrupt.value), limit=4000))
+            asks = to_lines(plain(interrupt.value)).replace("\n", "\n" + " " * _LABEL)
+            line(f"{'asks':<{_LABEL}}{asks}")
 
 
-def next_steps(view: ThreadView) -> list[str]:
-    """Return the commands that may be typed next; none when there is nothing left to do."""
+def next_steps(view: ThreadView, graph: str | None = None) -> list[str]:
+    """Return the commands that may be typed next; none when there is nothing left to do.
+
+    Args:
+        view: the thread.
+        graph: its graph's name, where a person had to say it.
+    """
     thread = view.thread
+    named = {} if thread.graph else {"graph": graph or "NAME"}
     gated = [one for one in view.waiting if one.gates]
     match thread.status:
         case "waiting" if gated:
             return _answers(thread.thread_id, gated)
         case "waiting" if thread.interrupts or not view.waiting:
-            return [command("resume", thread.thread_id) + " --payload '{\"resume\": ...}'"]
+            again = command("resume", thread.thread_id, **named)
+            return [again + " --payload '{\"resume\": ...}'"]
         case "waiting" | "done":
             return _answers(thread.thread_id, view.waiting)
         case "failed" if _ended(view):
             return [command("history", thread.thread_id)]
         case _:
-            return [command("resume", thread.thread_id)]
+            return [command("resume", thread.thread_id, **named)]
 
 
 def _answers(thread_id: str, asked: Sequence[ReviewRequest]) -> list[str]:
@@ -264,7 +312,3 @@ def _due(due_at: datetime | None) -> str:
         return "-"
     ahead = age(due_at)
     return f"in {ahead[1:]}" if ahead.startswith("-") else "overdue"
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, dict | list | str | int | float | bool) else str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.prebuilt.tool_node import ToolCallRequest
@@ -14,7 +14,7 @@ from hitl_agent.calls import ToolCall
 from hitl_agent.errors import ConfigurationError
 from hitl_agent.graph.assessment import Objections
 from hitl_agent.graph.gate import GateOptions
-from hitl_agent.graph.guard import Answer, AsyncHandler, Handler, ToolGuard
+from hitl_agent.graph.guard import MALFORMED, Answer, AsyncHandler, Handler, ToolGuard
 from hitl_agent.graph.planner import admit
 from hitl_agent.policy import Policy, parse_policy
 
@@ -28,8 +28,6 @@ except ImportError as error:
 
 InterruptOn = Mapping[str, bool | InterruptOnConfig]
 """What LangChain's `HumanInTheLoopMiddleware` takes: tools that wait, and how."""
-
-_ASKED = "`interrupt_on` wants a person to decide about `{}`"
 
 
 class HitlMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -88,17 +86,20 @@ class HitlMiddleware(AgentMiddleware[Any, Any, Any]):
     def _objections(self, request: ToolCallRequest) -> Objections | None:
         """Return what asks `interrupt_on` about a call."""
         entry = self._interrupt_on.get(request.tool_call["name"])
-        if not entry:
+        if isinstance(entry, bool) or entry is None:
             return None
-        config: Mapping[str, Any] = {} if entry is True else entry
+        when, described = entry.get("when"), entry.get("description")
+        if when is None and described is None:
+            return None
 
         def objections(_call: ToolCall, _messages: Sequence[BaseMessage]) -> Sequence[str]:
-            when, described = config.get("when"), config.get("description")
             if when is not None and not when(request):
                 return ()
-            if callable(described):
-                described = described(request.tool_call, request.state, request.runtime)
-            return (str(described or _ASKED.format(request.tool_call["name"])),)
+            if callable(described):  # LangChain's type is that of its own middleware's runtime
+                return (
+                    str(described(request.tool_call, request.state, cast("Any", request.runtime))),
+                )
+            return (described or "`when` of `interrupt_on` stops it",)
 
         return objections
 
@@ -109,30 +110,33 @@ def _as_policy(interrupt_on: InterruptOn) -> Policy:
     Raises:
         ConfigurationError: it is not what LangChain takes.
     """
-    run = {
-        "id": "not-in-interrupt-on",
-        "when": "true",
-        "tier": "auto_approve",
-        "reason": "`interrupt_on` lets it run",
-    }
-    tools: dict[str, Any] = {"*": {"effect": "write", "rules": [run]}}
-    gated = []
+    gated: list[str] = []
+    tools: dict[str, Any] = {}
     for name, entry in interrupt_on.items():
-        if isinstance(entry, bool):
-            if entry:
-                gated.append(name)
-            continue
         allowed = entry.get("allowed_decisions") if isinstance(entry, Mapping) else None
-        if not allowed:
+        if not (isinstance(entry, bool) or allowed):
             raise ConfigurationError(
                 f"`interrupt_on` of `{name}` is neither true, false, nor has `allowed_decisions`",
                 hint="write for example {'allowed_decisions': ['approve', 'reject']}",
             )
-        tools[name] = {"effect": "write", "allowed_decisions": list(allowed)}
-        if "when" not in entry:
+        if not isinstance(entry, bool) and "when" in entry:
+            tools[name] = _running(
+                f"tool == {json.dumps(name)}", "`when` of `interrupt_on` decides"
+            )
+        elif entry:
             gated.append(name)
+            tools[name] = {"effect": "write"}
+        if allowed:
+            tools[name]["allowed_decisions"] = list(allowed)
+    named = f"!(tool in {json.dumps(list(tools))})"
+    tools["*"] = _running(named, "`interrupt_on` does not stop it")
     document = {"version": 1, "always_gate": gated, "tools": tools}
     return parse_policy(json.dumps(document), file="interrupt_on")
+
+
+def _running(when: str, reason: str) -> dict[str, Any]:
+    rule = {"id": "interrupt-on", "when": when, "tier": "auto_approve", "reason": reason}
+    return {"effect": "write", "rules": [rule]}
 
 
 def _admitted(response: ModelResponse[Any], state: Any) -> ModelResponse[Any]:
@@ -155,7 +159,7 @@ def _admitted(response: ModelResponse[Any], state: Any) -> ModelResponse[Any]:
                 "type": "tool_call",
                 "id": one["id"],
                 "name": one["name"],
-                "args": {"malformed": one["error"]},
+                "args": {MALFORMED: one["error"]},
             }
             for one in admitted.invalid_tool_calls
         ]

@@ -35,6 +35,8 @@ from hitl_agent.storage.encryption import Cipher, refuse_sealed
 from hitl_agent.storage.serializer import UNREAD, Serializer, error_text
 
 MESSAGES = "messages"
+JOIN = "join:"
+"""Begins the channels of edges that wait for each other: they say what runs next."""
 
 _DAMAGED = "restore the checkpoint tables from a backup, or start a new thread"
 
@@ -74,7 +76,7 @@ class StrictSaver(PostgresSaver):
         return self._like(serde=self.serde.allowing(types))
 
     def reading(self, *channels: str) -> Self:
-        """Return a saver for looking: of other channels than these it only tells that they exist.
+        """Return a saver for looking: of others than these and joins it only tells that they exist.
 
         Somebody who looks at a thread need not know the types of its graph, and what is damaged
         elsewhere does not keep the thread from sight.
@@ -245,7 +247,7 @@ class StrictSaver(PostgresSaver):
         return writes
 
     def _reads(self, channel: str) -> bool:
-        return self._only is None or channel in self._only
+        return self._only is None or channel in self._only or channel.startswith(JOIN)
 
     def _read(self, channel: str, kind: str, data: bytes, place: tuple[str | int, ...]) -> Any:
         if not self._reads(channel):
