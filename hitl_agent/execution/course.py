@@ -28,6 +28,7 @@ class Judged:
         revision: 1 for the first judgement, one more for each that followed.
         call_digest: digest of `call`.
         planned_digest: digest of the call as the planner had it when this was judged.
+        planned_before: such digests of all its judgements.
         verdict: the judgement.
         thread_id: LangGraph's thread.
         requester: who asked for the call, when the app said so.
@@ -63,6 +64,7 @@ class Judged:
     requester: str | None = None
     tool_version: str = ""
     binding: str = ""
+    planned_before: frozenset[str] = frozenset()
     request_id: str | None = None
     request_status: str | None = None
     interrupt_id: str | None = None
@@ -191,7 +193,8 @@ def course(  # noqa: PLR0911  one rule after the other, each with its answer
     Total, and the same for every process that reads the same rows. In this order:
 
     1. a call never judged is judged;
-    2. a finished attempt stands, and a call id that returns with another call is refused;
+    2. a finished attempt stands, and a call id that returns with another call is refused, as is one
+       that two calls use in turn;
     3. a started attempt is busy until its deadline; then what its tool promises is made use of,
        and where it promises nothing the call is doubtful;
     4. a call that was changed in the graph's state or in its row, edited by a reviewer, or is in
@@ -216,6 +219,8 @@ def course(  # noqa: PLR0911  one rule after the other, each with its answer
     changed = planned.digest != judged.planned_digest
     if judged.attempt in ("succeeded", "failed"):
         return Refused(judged, "reused") if changed else Finished(judged)
+    if changed and planned.digest in judged.planned_before:
+        return Refused(judged, "reused")
     if judged.attempt == "started":
         return _started(judged, contract, policy_digest, now)
     errors = _doubts(judged)

@@ -13,9 +13,10 @@ from langgraph.types import _interrupt_id, interrupt
 
 from hitl_agent.errors import InvalidDecision, StaleDecision
 from hitl_agent.graph.gate import SERVER_USER, Gate, thread_of
+from hitl_agent.graph.places import SCRATCHPAD, counting, go_to
 from hitl_agent.review import ReviewRequest, read_answer
 from hitl_agent.storage import reviews
-from hitl_agent.storage.checkpoints import lease_of
+from hitl_agent.storage.checkpoints import LEASE, lease_of
 from hitl_agent.storage.database import Database
 
 REVIEWER = "reviewer"
@@ -24,11 +25,14 @@ REVIEWER = "reviewer"
 _ADDRESSED = "__pregel_resume_map"
 """LangGraph's key of `configurable` for the answers of a resume, by interrupt id."""
 
-_SCRATCHPAD = "__pregel_scratchpad"
-"""LangGraph's key of `configurable` for what a task knows of its interrupts."""
-
 _SEND = "__pregel_send"
 """LangGraph's key of `configurable` for what takes a task's writes."""
+
+_SAVER = "__pregel_checkpointer"
+"""LangGraph's key of `configurable` for the saver of the graph that runs."""
+
+_NO_TASK = "00000000-0000-0000-0000-000000000000"
+"""The task under which LangGraph keeps an answer without an address."""
 
 
 def ask(gate: Gate, config: RunnableConfig, call_id: str) -> None:
@@ -55,17 +59,20 @@ def ask(gate: Gate, config: RunnableConfig, call_id: str) -> None:
     if request is None:
         return
     answers = _answers(config)
-    if answers.given and request.interrupt_id == answers.last:
-        _take(gate, database, request, answers.given[-1], config)
+    if answers.last and request.interrupt_id == answers.last:
+        _take(gate, database, request, answers, config)
     if request := reviews.put(database, thread_id, call_id, answers.next, lease=lease):
+        _spend(config)
         interrupt(request.payload())  # stops: every answer there is was read
 
 
 def pass_answered(gate: Gate, config: RunnableConfig, call_id: str) -> None:
-    """Pass over the answers that the questions about a call were given in this task.
+    """Pass over the places that the questions about a decided call have in this task.
 
     A task that runs again meets its interrupts anew, in order, and a call that is decided asks no
-    more: the next question of the task's own would be given the answer that was ours.
+    more: the next question of the task's own would be given the answer that was ours. A question
+    that was decided elsewhere keeps its place all the same, and an answer without an address that
+    comes then is its.
 
     Args:
         gate: knows the database.
@@ -73,16 +80,33 @@ def pass_answered(gate: Gate, config: RunnableConfig, call_id: str) -> None:
         call_id: whose questions.
     """
     named = config["configurable"]
-    pad = named[_SCRATCHPAD]
-    if not pad.resume:
-        return
+    pad, space = named[SCRATCHPAD], named["checkpoint_ns"]
     ours = reviews.interrupts_of(gate.database(config), thread_of(config), call_id)
-    space = named["checkpoint_ns"]
-    places = [at for at in range(len(pad.resume)) if _interrupt_id(space, at) in ours]
-    if places:
-        while pad.interrupt_counter() < places[-1]:
-            pass
-        named[_SEND]([(RESUME, pad.resume[: places[-1] + 1])])  # as LangGraph's `interrupt` does
+    with counting:
+        places = [at for at in range(len(pad.resume) + 1) if _interrupt_id(space, at) in ours]
+        if not places:
+            return
+        if places[-1] == len(pad.resume):
+            bare = pad.get_null_resume(consume=True)
+            pad.resume.append("decided" if bare is None else bare)
+        to = max(places[-1] + 1, pad.interrupt_counter())
+        go_to(pad, to)
+        named[_SEND]([(RESUME, pad.resume[:to])])  # as LangGraph's `interrupt` does
+
+
+def _spend(config: RunnableConfig) -> None:
+    """Take the answer without an address that this run was given out of the checkpoint.
+
+    LangGraph keeps it there and gives it out again in every run that goes on from the same
+    checkpoint: in one without any answer, to the question that is put now.
+    """
+    named = config["configurable"]
+    root = named.get("checkpoint_map", {}).get("")
+    if root is None or named[SCRATCHPAD].get_null_resume() is None:
+        return
+    place = {"checkpoint_id": root, "checkpoint_ns": "", "thread_id": named["thread_id"]}
+    place |= {LEASE: named[LEASE]} if LEASE in named else {}
+    named[_SAVER].put_writes({"configurable": place}, [(RESUME, None)], _NO_TASK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +114,12 @@ class _Answers:
     """What the task was answered so far.
 
     Attributes:
-        given: the answers, oldest first.
-        last: the interrupt id that the last of them answers; None if it was meant for another.
+        newest: the answer that came last.
+        last: the interrupt id that it answers; None if there is none, or it was meant for another.
         next: the interrupt id under which the next question is put.
     """
 
-    given: list[Any]
+    newest: Any
     last: str | None
     next: str
 
@@ -103,30 +127,43 @@ class _Answers:
 def _answers(config: RunnableConfig) -> _Answers:
     """Read every answer that the task was given, those from before included."""
     named = config["configurable"]
-    try:
-        while True:
-            interrupt(None)
-    except GraphInterrupt:
-        given = list(named[_SCRATCHPAD].resume)
-    space = named["checkpoint_ns"]
-    last = _interrupt_id(space, len(given) - 1) if given else None
-    # LangGraph also takes an answer to a task's first question for one to its next: once more
-    # delivered, it would answer what nobody has seen
+    pad, space = named[SCRATCHPAD], named["checkpoint_ns"]
+    with counting:
+        at = len(pad.resume) - 1
+        try:
+            while True:
+                interrupt(None)
+        except GraphInterrupt:
+            given = list(pad.resume)
+            go_to(pad, len(given))
+    # beside an answer with an address one without may lie there, from a run that was cut off; and
+    # LangGraph takes an answer to a task's first question for one to its next as well
     addressed = named.get(_ADDRESSED)
+    if not addressed:
+        at = len(given) - 1
+    last = _interrupt_id(space, at) if given else None
     if addressed and last not in addressed:
         last = None
-    return _Answers(given, last, _interrupt_id(space, len(given)))
+    return _Answers(
+        newest=given[at] if last else None,
+        last=last,
+        next=_interrupt_id(space, len(given)),
+    )
 
 
 def _take(
-    gate: Gate, database: Database, request: ReviewRequest, answer: Any, config: RunnableConfig
+    gate: Gate,
+    database: Database,
+    request: ReviewRequest,
+    answers: _Answers,
+    config: RunnableConfig,
 ) -> None:
     """Record what came with the resume, unless a decision is recorded already.
 
     An answer that is not understood, or does not count, is noted, and the question is put again:
     raising here would keep the bad answer in the checkpoint and wedge the thread.
     """
-    now = gate.clock()
+    answer, now = answers.newest, gate.clock()
     try:
         if not _is_for(database, request, answer):
             return

@@ -17,6 +17,7 @@ from hitl_agent.errors import ConfigurationError
 from hitl_agent.graph.assessment import Confidence, Objections
 from hitl_agent.graph.executor import ExecutorNode
 from hitl_agent.graph.gate import Gate, GateOptions, utc_now
+from hitl_agent.graph.guard import refuse_guarded
 from hitl_agent.graph.human_review import HumanReviewNode
 from hitl_agent.graph.planner import Planner, PlannerNode
 from hitl_agent.graph.risk_classifier import RiskClassifierNode
@@ -146,6 +147,7 @@ def _reviewing(gate: Gate, *, done: str) -> StateGraph[AgentState, Any, Any, Any
 
 def _executing(builder: StateGraph[AgentState, Any, Any, Any], gate: Gate, *, done: str) -> None:
     """Add the executor; with every call answered it goes to `done`."""
+    refuse_guarded(gate.tools)
     executing = ExecutorNode(gate, done)
     builder.add_node(
         "executor",

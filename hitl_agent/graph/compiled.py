@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import copy
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import UnknownInterruptError
 from langgraph.pregel import Pregel
-from langgraph.types import Command, StateUpdate
+from langgraph.pregel._utils import is_xxh3_128_hexdigest
+from langgraph.types import Command, StateSnapshot, StateUpdate
 
-from hitl_agent.errors import StaleDecision
+from hitl_agent.errors import InvalidDecision, StaleDecision
 from hitl_agent.graph.gate import LEASES, actor_of
 from hitl_agent.storage.checkpoints import LEASE, lease_of
 from hitl_agent.storage.leases import Lease, Leases
@@ -49,6 +51,8 @@ class Graph(Pregel[Any, Any, Any, Any]):
     def stream(self, input: Any, config: RunnableConfig | None = None, **how: Any) -> Iterator[Any]:  # noqa: A002  LangGraph's name
         """Stream steps as LangGraph does, under the thread's lease."""
         with self._driven(config, resumes=_resumes(input)) as leased, _told():
+            if to_address := self._to_address(input, leased):
+                input = _addressed(input, self.get_state(to_address))  # noqa: A001
             yield from super().stream(input, leased, **how)
 
     async def astream(
@@ -60,6 +64,9 @@ class Graph(Pregel[Any, Any, Any, Any]):
         """Stream steps as LangGraph does, under the thread's lease."""
         async with self._adriven(config, resumes=_resumes(input)) as leased:
             with _told():
+                if to_address := self._to_address(input, leased):
+                    state = await self.aget_state(to_address)
+                    input = _addressed(input, state)  # noqa: A001
                 async for chunk in super().astream(input, leased, **how):
                     yield chunk
 
@@ -118,6 +125,23 @@ class Graph(Pregel[Any, Any, Any, Any]):
             return None
         return _Wanted(leases, str(thread_id), actor_of(full))
 
+    def _to_address(self, graph_input: Any, config: RunnableConfig | None) -> RunnableConfig | None:
+        """Return where an answer that names no interrupt finds those that wait; else None.
+
+        Raises:
+            CheckpointRefused: no checkpoint can hold the answer; the thread is as it was.
+        """
+        answer = graph_input.resume if isinstance(graph_input, Command) else None
+        named = merge_configs(self.config, config).get("configurable", {})
+        if config is None or answer is None or "thread_id" not in named or _INSIDE in named:
+            return None
+        if isinstance(self.checkpointer, BaseCheckpointSaver):
+            self.checkpointer.serde.dumps_typed(answer)
+        by_id = isinstance(answer, Mapping) and all(
+            isinstance(one, str) and is_xxh3_128_hexdigest(one) for one in answer
+        )
+        return None if answer and by_id else config
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         mermaid = self.get_graph().draw_mermaid()
         return {"text/plain": mermaid, "text/markdown": f"```mermaid\n{mermaid}```"}
@@ -141,6 +165,33 @@ def _told() -> Iterator[None]:
             f"an answer came too late, its question no longer waits: {error}",
             hint="continue without it, see `hitl recover`",
         ) from error
+
+
+def _addressed(given: Command[Any], state: StateSnapshot) -> Command[Any]:
+    """Return an answer by the ids of the interrupts that wait.
+
+    LangGraph keeps one without an id in the checkpoint, and delivers it again with every run.
+    Several are answered by a batch of as many decisions, if these are the same: LangGraph lists
+    interrupts as they come, by no order that a client could rely on.
+
+    Args:
+        given: with an answer that names no interrupt.
+        state: of the thread.
+
+    Raises:
+        InvalidDecision: several wait, and nobody can tell which of them is meant.
+    """
+    ids = list(dict.fromkeys(one.id for one in state.interrupts))
+    answers: Any = [given.resume]
+    if len(ids) > 1:
+        answers = given.resume.get("decisions") if isinstance(given.resume, Mapping) else None
+        same = isinstance(answers, list) and all(one == answers[0] for one in answers)
+        if not same or len(answers) != len(ids):
+            raise InvalidDecision(
+                f"{len(ids)} interrupts wait, and the answer does not say which of them it is for",
+                hint=f"answer by id: {', '.join(ids)}",
+            )
+    return replace(given, resume=dict(zip(ids, answers, strict=True))) if ids else given
 
 
 def _resumes(graph_input: Any) -> bool:

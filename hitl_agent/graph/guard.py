@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache, partial, wraps
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -19,10 +19,10 @@ from langchain_core.runnables.config import merge_configs, patch_config
 from langchain_core.tools import BaseTool
 from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp
-from langgraph.prebuilt.tool_node import ToolCallRequest
+from langgraph.prebuilt.tool_node import ToolCallRequest, _get_all_injected_args
 from langgraph.types import Command
 
-from hitl_agent.calls import ToolCall, check_call, clean_json, clean_text, digest
+from hitl_agent.calls import ToolCall, canonical, check_call, clean_json, clean_text, digest
 from hitl_agent.errors import (
     CallRefused,
     ConfigurationError,
@@ -31,12 +31,13 @@ from hitl_agent.errors import (
     InvalidCall,
     OutcomeUnknown,
 )
-from hitl_agent.execution import Answered, Finished, Refused, Review
+from hitl_agent.execution import Answered, Finished, Judge, Refused, Review
 from hitl_agent.graph.answers import answer, own_form
 from hitl_agent.graph.asking import ask, pass_answered
 from hitl_agent.graph.assessment import Objections
 from hitl_agent.graph.gate import Gate, GateOptions
 from hitl_agent.graph.outcome import restored
+from hitl_agent.graph.places import own_graphs
 from hitl_agent.graph.runner import Runner, Told
 from hitl_agent.graph.siblings import together
 from hitl_agent.graph.state import PlannedCall, claim_of
@@ -46,6 +47,9 @@ from hitl_agent.policy import Policy
 
 _BEFORE = "_hitl_before"
 """Attribute of a guarded tool: what is called in its place."""
+
+MALFORMED = "malformed"
+"""What stands in the place of a call's arguments that could not be admitted: what is wrong."""
 
 Arguments = dict[str, Any]
 
@@ -78,8 +82,27 @@ def guard(
         ConfigurationError: see `build_graph`.
         DocumentError: see `build_graph`.
     """
+    refuse_guarded(tools)
     gate = Gate.of(tools, policy, **options)
     return [_in_place_of(tool, _Gated(gate, tool)) for tool in tools]
+
+
+def refuse_guarded(tools: Sequence[BaseTool]) -> None:
+    """Refuse tools that have a gate of their own: each of two waits for the other to run the call.
+
+    Raises:
+        ConfigurationError: there is one.
+    """
+    for tool in tools:
+        if is_guarded(tool):
+            raise ConfigurationError(
+                f"the tool `{tool.name}` is guarded already", hint="give the tool as it was before"
+            )
+
+
+def is_guarded(tool: BaseTool) -> bool:
+    """Whether a tool has a gate of its own."""
+    return isinstance(getattr(tool, _BEFORE, None), _Gated)
 
 
 class ToolGuard:
@@ -98,7 +121,7 @@ class ToolGuard:
 
     def __init__(self, policy: Policy | Path | str, **options: Unpack[GateOptions]) -> None:
         self._gate = Gate.of((), policy, **options)
-        self._gates: dict[int, Gate] = {}
+        self._gates: dict[str, Gate] = {}
 
     def wrap_tool_call(self, request: ToolCallRequest, handler: Handler) -> Answer:
         """Let a call through to `handler` when it is granted."""
@@ -119,7 +142,7 @@ class ToolGuard:
             objections: asked of the call beside the second opinion, when it is judged.
         """
         gate = self._knowing(request.tool, objections)
-        guarded = _Handled(gate, request, handler)
+        guarded = _Handled(gate, request, handler, partial(self._knowing, objections=objections))
         planned = guarded.planned
         if isinstance(planned, ToolMessage):
             return planned
@@ -130,7 +153,7 @@ class ToolGuard:
     ) -> Answer:
         """Let a call through like `guarded`, awaiting the tool."""
         gate = self._knowing(request.tool, objections)
-        guarded = _Handled(gate, request, handler)
+        guarded = _Handled(gate, request, handler, partial(self._knowing, objections=objections))
         planned = guarded.planned
         if isinstance(planned, ToolMessage):
             return planned
@@ -141,9 +164,10 @@ class ToolGuard:
         """Return a gate that knows the tool; a call of one that is not there is refused."""
         if tool is None:
             return self._gate
-        gate = self._gates.get(id(tool))
+        gate = self._gates.get(tool.name)
         if gate is None or gate.tools[0] is not tool:
-            gate = self._gates[id(tool)] = self._gate.knowing(tool)
+            refuse_guarded([tool])
+            gate = self._gates[tool.name] = self._gate.knowing(tool)
         if objections is None:
             return gate
         return replace(gate, assessor=gate.assessor.asking(objections))
@@ -158,7 +182,6 @@ def _run(
 ) -> Told:
     """Bring one call to its end; while a person has to decide, the task stops."""
     runner = Runner(gate, config, gate.database(config), {planned.call.tool: callee})
-    pass_answered(gate, config, planned.call.call_id)
     while True:
         if not _asked(gate, config, planned, messages) and (told := runner.run([planned])):
             return told[0]
@@ -174,7 +197,6 @@ async def _arun(
     """Bring one call to its end like `_run`, awaiting the tool."""
     database = await asyncio.to_thread(gate.database, config)
     runner = Runner(gate, config, database, {planned.call.tool: callee})
-    await asyncio.to_thread(pass_answered, gate, config, planned.call.call_id)
     async with together(task_of_run(config) or ""):
         while True:
             if await asyncio.to_thread(_asked, gate, config, planned, messages):
@@ -189,6 +211,9 @@ def _asked(
     """Judge a call and ask about it if a person decides; whether it has to be looked at again."""
     (course,) = gate.settle(gate.turn(config, messages), [planned])
     if not isinstance(course, Review):
+        judged = None if isinstance(course, Judge) else course.judged
+        if judged and (judged.request_id or judged.revision > 1):  # it was asked about
+            pass_answered(gate, config, planned.call.call_id)
         return False
     ask(gate, config, planned.call.call_id)
     return True
@@ -201,9 +226,17 @@ class _Handled:
         gate: knows the tool, if there is one.
         request: LangGraph's.
         handler: runs the tool.
+        knowing: returns a gate that knows another tool.
     """
 
-    def __init__(self, gate: Gate, request: ToolCallRequest, handler: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        request: ToolCallRequest,
+        handler: Callable[..., Any],
+        knowing: Callable[[BaseTool], Gate],
+    ) -> None:
+        self._knowing = knowing
         self._schema = gate.schemas.get(request.tool_call["name"], {})
         self._request = request
         self._handler = handler
@@ -220,7 +253,10 @@ class _Handled:
             text = f"refused, the call was not run: {error}"
             call_id, name = clean_text(call.call_id), clean_text(call.tool)
             return ToolMessage(text, name=name, tool_call_id=call_id, status="error")
-        return PlannedCall(call, None, claim_of(self.messages, call))
+        malformed = None
+        if MALFORMED in call.args and MALFORMED not in self._schema.get("properties", {}):
+            malformed = str(call.args[MALFORMED])
+        return PlannedCall(call, malformed, claim_of(self.messages, call))
 
     def invoke(self, input: Any, config: RunnableConfig) -> Any:  # noqa: A002  LangChain's name
         """Run the handler on what was granted."""
@@ -238,9 +274,19 @@ class _Handled:
         tool = self._request.tool
         assert tool is not None  # noqa: S101  a call of no tool is refused
         once = _Once(tool, self._schema, granted["args"], config["configurable"][CALL])
-        call = {**self._request.tool_call, "args": granted["args"]}
-        changed: Any = {"tool": _in_place_of(tool, once), "tool_call": call}
+        changed: Any = {
+            "tool": _in_place_of(tool, once),
+            "tool_call": {**self._request.tool_call, "args": granted["args"]},
+            # what else the tool, or a wrapper before it, may find to call
+            "runtime": replace(self._request.runtime, tools=self._others()),
+        }
         return once, self._request.override(**changed)
+
+    def _others(self) -> list[BaseTool]:
+        return [
+            one if is_guarded(one) else _in_place_of(one, _Gated(self._knowing(one), one))
+            for one in self._request.runtime.tools
+        ]
 
 
 class _Granted:
@@ -385,8 +431,9 @@ class _Once:
         return first
 
     def _told(self, how: Arguments) -> Arguments:
-        named = {**(how.get("config") or {}).get("configurable", {}), CALL: self._running}
-        return {**how, "config": patch_config(how.get("config"), configurable=named)}
+        config: RunnableConfig = how.get("config") or {}
+        named = {CALL: self._running, **own_graphs(config, self._running.key)}
+        return {**how, "config": patch_config(config, configurable=named)}
 
 
 def _in_place_of(tool: BaseTool, before: _Gated | _Once) -> BaseTool:
@@ -394,7 +441,25 @@ def _in_place_of(tool: BaseTool, before: _Gated | _Once) -> BaseTool:
     guarded = copy.copy(tool)
     guarded.__class__ = _kind(type(tool))
     object.__setattr__(guarded, _BEFORE, before)
+    for name in ("func", "coroutine"):  # LangGraph reads their annotations
+        if callable(inner := getattr(tool, name, None)):
+            object.__setattr__(guarded, name, _closed(tool.name, inner))
     return guarded
+
+
+def _closed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that looks like another one and does nothing.
+
+    A tool that stands behind a gate is called by itself, not by what it is made of.
+    """
+
+    @wraps(function)
+    def closed(*_: Any, **__: Any) -> Any:
+        raise ConfigurationError(
+            f"what the guarded tool `{name}` is made of was called", hint="call the tool"
+        )
+
+    return closed
 
 
 @cache
@@ -407,22 +472,37 @@ def _kind(cls: type[BaseTool]) -> type[BaseTool]:
     async def arun(self: BaseTool, tool_input: Any, *_: Any, **how: Any) -> Any:
         return await getattr(self, _BEFORE).arun(tool_input, how)
 
-    return type(cls.__name__, (cls,), {"run": run, "arun": arun, "__module__": cls.__module__})
+    members = {"run": run, "arun": arun, "__module__": cls.__module__}
+    # their signatures are read, so they stay the tool's own
+    members |= {one: _closed(cls.__name__, getattr(cls, one)) for one in ("_run", "_arun")}
+    return type(cls.__name__, (cls,), members)
 
 
 def _arguments(
     tool: BaseTool, schema: Mapping[str, Any], given: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Part what a tool was called with into what a planner may give and what is injected."""
-    shown = schema.get("properties", {})
+    """Part what a tool was called with into what is judged and what the graph injects.
+
+    Of an argument that a model is not shown nobody can tell who gave it: it is judged too, unless
+    no model could have given it.
+    """
     if isinstance(given, str):
-        given = {next(iter(shown), "input"): given}
-    fields = getattr(tool.get_input_schema(), "model_fields", {})
-    hidden = {*fields, *tool._injected_args_keys} - set(shown)  # noqa: SLF001
+        given = {next(iter(schema.get("properties", {})), "input"): given}
+    injected = _get_all_injected_args(tool)
+    hidden = {*injected.state, injected.store, injected.runtime}
+    hidden |= {
+        key for key in injected.all_injected_keys if key in given and not _is_json(given[key])
+    }
     return (
         {key: value for key, value in given.items() if key not in hidden},
         {key: value for key, value in given.items() if key in hidden},
     )
+
+
+def _is_json(value: Any) -> bool:
+    with suppress(InvalidCall):
+        return bool(canonical(value))
+    return False
 
 
 def _checked(call: ToolCall) -> ToolCall:

@@ -84,24 +84,22 @@ class HitlMiddleware(AgentMiddleware[Any, Any, Any]):
         return _admitted(await handler(request), request.state)
 
     def _objections(self, request: ToolCallRequest) -> Objections | None:
-        """Return what asks `interrupt_on` about a call."""
-        entry = self._interrupt_on.get(request.tool_call["name"])
-        if isinstance(entry, bool) or entry is None:
-            return None
-        when, described = entry.get("when"), entry.get("description")
-        if when is None and described is None:
-            return None
+        """Return what asks `interrupt_on` about a call, this one or another that it leads to."""
 
-        def objections(_call: ToolCall, _messages: Sequence[BaseMessage]) -> Sequence[str]:
-            if when is not None and not when(request):
+        def objections(call: ToolCall, _: Sequence[BaseMessage]) -> Sequence[str]:
+            entry = self._interrupt_on.get(call.tool)
+            if entry is None or isinstance(entry, bool):
+                return ()
+            asked: Any = {"name": call.tool, "args": dict(call.args), "id": call.call_id}
+            about = request.override(tool_call={**request.tool_call, **asked})
+            when, described = entry.get("when"), entry.get("description")
+            if when is not None and not when(about):
                 return ()
             if callable(described):  # LangChain's type is that of its own middleware's runtime
-                return (
-                    str(described(request.tool_call, request.state, cast("Any", request.runtime))),
-                )
-            return (described or "`when` of `interrupt_on` stops it",)
+                return (str(described(about.tool_call, about.state, cast("Any", about.runtime))),)
+            return (described or "`interrupt_on` wants a person to decide",)
 
-        return objections
+        return objections if self._interrupt_on else None
 
 
 def _as_policy(interrupt_on: InterruptOn) -> Policy:

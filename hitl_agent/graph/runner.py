@@ -37,6 +37,7 @@ from hitl_agent.execution.contract import MAX_TRIES, Reconcile
 from hitl_agent.graph.bounded import bounded
 from hitl_agent.graph.gate import Gate, actor_of, thread_of
 from hitl_agent.graph.outcome import Outcome, Result, Suspended, Unknown, failure
+from hitl_agent.graph.places import pass_own
 from hitl_agent.graph.state import PlannedCall
 from hitl_agent.graph.tool_call import Callee, acall_tool, call_in_transaction, call_tool
 from hitl_agent.graph.tool_contract import RunningCall, moment, task_of_run
@@ -220,6 +221,8 @@ class Runner:
             if opened := self._again(lease, course.judged):
                 return opened
             (course,) = self._courses(lease, [one])
+        if isinstance(course, Finished):
+            pass_own(self._config, course.judged.result)
         if isinstance(course, Refused | Answered | Finished):
             return course
         if isinstance(course, Judge | Review | Doubtful):

@@ -48,13 +48,19 @@ class PlannedCall:
 
 
 def pending_calls(messages: Sequence[BaseMessage]) -> list[PlannedCall]:
-    """Return the calls of the last turn that have no answer yet, in the planner's order."""
+    """Return the calls of the last turn that have no answer yet, in the planner's order.
+
+    Of several with one id the first: an answer to it is the answer to all of them.
+    """
     answered: set[str] = set()
     for message in reversed(messages):
         if isinstance(message, ToolMessage):
             answered.add(message.tool_call_id)
         elif isinstance(message, AIMessage):
-            return [one for one in _calls(message) if one.call.call_id not in answered]
+            first: dict[str, PlannedCall] = {}
+            for one in _calls(message):
+                first.setdefault(one.call.call_id, one)
+            return [one for call_id, one in first.items() if call_id not in answered]
     return []
 
 

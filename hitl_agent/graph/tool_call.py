@@ -18,6 +18,7 @@ from hitl_agent.errors import DatabaseError, LeaseLost, OutcomeUnknown, TimeUp
 from hitl_agent.execution import Judged
 from hitl_agent.graph.bounded import abounded, bounded
 from hitl_agent.graph.outcome import Outcome, Result, Suspended, Unknown, failure, result_of
+from hitl_agent.graph.places import noted, own_graphs, place
 from hitl_agent.graph.tool_contract import CALL, RunningCall
 from hitl_agent.storage.database import Database
 
@@ -36,18 +37,20 @@ def call_tool(
     tool: Callee, judged: Judged, config: RunnableConfig, running: RunningCall
 ) -> Result | Unknown | Suspended:
     """Call a tool and return what became of it. What ends the process is not caught."""
+    before = place(config)
     try:
         left = _left(running)
         message = bounded(tool.invoke, left, _request(judged), _with(config, running))
     except Exception as error:  # noqa: BLE001  any failure of a tool is an outcome
-        return _failed(error)
-    return result_of(message)
+        return noted(_failed(error), config, before)
+    return noted(result_of(message), config, before)
 
 
 async def acall_tool(
     tool: Callee, judged: Judged, config: RunnableConfig, running: RunningCall
 ) -> Result | Unknown | Suspended:
     """Call a tool like `call_tool`, awaiting it."""
+    before = place(config)
     try:
         left, request, inside = _left(running), _request(judged), _with(config, running)
         if _is_sync(tool):
@@ -56,8 +59,8 @@ async def acall_tool(
             async with asyncio.timeout(left):
                 message = await tool.ainvoke(request, inside)
     except Exception as error:  # noqa: BLE001  any failure of a tool is an outcome
-        return _failed(error)
-    return result_of(message)
+        return noted(_failed(error), config, before)
+    return noted(result_of(message), config, before)
 
 
 def call_in_transaction(
@@ -182,7 +185,7 @@ def _left(running: RunningCall) -> float:
 
 
 def _with(config: RunnableConfig, running: RunningCall) -> RunnableConfig:
-    return patch_config(config, configurable={CALL: running})
+    return patch_config(config, configurable={CALL: running, **own_graphs(config, running.key)})
 
 
 def _request(judged: Judged) -> dict[str, object]:

@@ -289,6 +289,7 @@ def _judged(row: Mapping[str, Any]) -> Judged:
         revision=row["revision"],
         call_digest=row["call_digest"],
         planned_digest=row["planned_digest"],
+        planned_before=frozenset(row["planned_before"]),
         verdict=Verdict.from_json(row["verdict"]),
         thread_id=row["thread_id"],
         requester=row["actor"],

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tau_faces
 import tau_retail
 
 from hitl_agent import Runtime, Tier
@@ -61,6 +62,35 @@ def test_every_task_ends_in_exactly_what_was_decided(desk, report, decision, exp
         check_all_done(runtime, decision)
     exact = check_records(desk, decision, expected)
     report(f"{decision} all", exact=exact, **counts(), decided=decided)
+
+
+@pytest.mark.parametrize("face", tau_faces.FACES)
+def test_the_agent_of_each_face_ends_the_first_tasks_in_the_recorded_records(desk, report, face):
+    """The first 20 tasks, by agents as people have them: a model, its tools, a loop."""
+    first = dict(list(tau_retail.tasks().items())[:20])
+    decided = 0
+    with Runtime.open(desk) as runtime:
+        compiled = runtime.compile(tau_faces.FACES[face](), name=tau_retail.NAME)
+        for name, task in first.items():
+            compiled.invoke(runtime.start_input(task["instruction"]), runtime.config(name))
+        assert threads_that_wait(runtime) == {n for n, t in first.items() if tau_retail.gates(t)}
+        while found := tau_retail.decide(runtime, compiled, tau_retail.DECISIONS["approve"]):
+            decided += found
+        assert {runtime.thread(name).thread.status for name in first} == {"done"}
+        told = {name: observed(compiled.get_state(runtime.config(name)).values) for name in first}
+    every = tau_retail.records(desk)
+    found = {name: every[name] for name in first}
+    assert found == {name: task["touched_final"] for name, task in first.items()}
+    assert {name: tau_retail.digest(one) for name, one in found.items()} == {
+        name: task["touched_final_sha256"] for name, task in first.items()
+    }
+    assert told == {
+        name: [step["observation"] for step in task["steps"]] for name, task in first.items()
+    }
+    steps = {name: range(len(task["steps"])) for name, task in first.items()}
+    assert tau_retail.replayed(desk) == sorted((n, one) for n in steps for one in steps[n])
+    assert decided == sum(map(tau_retail.gates, first.values()))
+    report(f"the first {len(first)} by {face}", exact=len(found), decided=decided)
 
 
 @OUTCOMES
@@ -158,6 +188,12 @@ def check_all_done(runtime, decision):
         assert [one["outcome"] for one in view.results] == [
             "succeeded" if step["kind"] == "read" else outcome for step in task["steps"]
         ]
+
+
+def observed(values):
+    """What the model was told of its calls, without the line that names the approval."""
+    results = [one.text for one in values["messages"] if one.type == "tool"]
+    return [one.split("\n", 1)[1] if one.startswith("[approved by ") else one for one in results]
 
 
 def counts():

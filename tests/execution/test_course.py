@@ -197,6 +197,16 @@ def test_a_call_id_that_returns_with_another_call_is_refused(attempt):
     assert after(row, OTHER) == Refused(row, "reused")
 
 
+@pytest.mark.parametrize("attempt", [None, "reserved", "started", "in_doubt"])
+def test_an_id_that_two_calls_use_in_turn_stays_with_the_one_that_came_last(attempt):
+    both = frozenset({CALL.digest, OTHER.digest})
+    row = judged(OTHER, planned_digest=OTHER.digest, planned_before=both, attempt=attempt)
+    assert after(row, CALL) == Refused(row, "reused")
+    assert not isinstance(after(row, OTHER), Refused)
+    once = replace(row, planned_before=frozenset({OTHER.digest}))
+    assert not isinstance(after(once, CALL), Refused)
+
+
 @pytest.mark.parametrize(
     "changed", [{}, GRANTED, {"decision": "reject"}, {"decision": "edit"}, BLOCKED, STALE]
 )

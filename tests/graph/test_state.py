@@ -46,6 +46,13 @@ def test_the_calls_of_the_last_turn_wait_until_each_is_answered() -> None:
     assert ids([turn, result("c"), result("b"), result("a")]) == []
 
 
+def test_of_several_calls_with_one_id_the_first_is_pending() -> None:
+    calls = [call("1"), call("2"), {**call("1"), "name": "other"}]
+    pending = pending_calls([AIMessage("", tool_calls=calls)])
+    assert [one.call.call_id for one in pending] == ["1", "2"]
+    assert pending[0].call.tool != "other"
+
+
 def test_a_turn_without_calls_leaves_nothing_pending() -> None:
     earlier = AIMessage("", tool_calls=[call("a")])
     assert ids([earlier, AIMessage("done")]) == []

@@ -7,6 +7,10 @@ ON CONFLICT DO NOTHING;
 SELECT DISTINCT ON (j.call_id)
     j.thread_id, j.call_id, j.revision, j.tool, j.args, j.call_digest, j.planned_digest, j.verdict,
     j.actor, j.tool_version, j.binding,
+    ARRAY(
+        SELECT k.planned_digest FROM hitl.judgement AS k
+        WHERE k.thread_id = j.thread_id AND k.call_id = j.call_id
+    ) AS planned_before,
     r.request_id, r.status AS request_status, r.interrupt_id, r.problem, r.claim,
     r.created_at AS requested_at, r.due_at,
     d.type AS decision, d.args AS decided_args, d.message, d.reviewer, d.channel,
