@@ -16,8 +16,7 @@ from langgraph.checkpoint.base import empty_checkpoint
 
 from hitl_agent.calls import MAX_DEPTH, MAX_NAME, ToolCall, check_call
 from hitl_agent.errors import PlannerError
-from hitl_agent.graph.gate import utc_now
-from hitl_agent.graph.gate import Gate
+from hitl_agent.graph.gate import Gate, utc_now
 from hitl_agent.graph.planner import Planner, PlannerNode, admit
 from hitl_agent.graph.state import pending_calls
 from hitl_agent.policy import parse_policy
