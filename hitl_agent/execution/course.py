@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -28,7 +28,7 @@ class Judged:
         revision: 1 for the first judgement, one more for each that followed.
         call_digest: digest of `call`.
         planned_digest: digest of the call as the planner had it when this was judged.
-        planned_before: such digests of all its judgements.
+        planned_before: such digests of all its judgements, where they were read.
         verdict: the judgement.
         thread_id: LangGraph's thread.
         requester: who asked for the call, when the app said so.
@@ -64,7 +64,7 @@ class Judged:
     requester: str | None = None
     tool_version: str = ""
     binding: str = ""
-    planned_before: frozenset[str] = frozenset()
+    planned_before: frozenset[str] = field(default=frozenset(), compare=False)
     request_id: str | None = None
     request_status: str | None = None
     interrupt_id: str | None = None

@@ -162,8 +162,9 @@ def _executing(builder: StateGraph[AgentState, Any, Any, Any], gate: Gate, *, do
 _gates: WeakKeyDictionary[StateGraph[Any, Any, Any, Any], Gate] = WeakKeyDictionary()
 
 
-def gate_of(builder: object) -> Gate | None:
-    """Return the gate of a builder, or None if `build_graph` did not make it."""
+def gate_of(graph: object) -> Gate | None:
+    """Return the gate of a graph, compiled or not; None if it was not made here."""
+    builder = getattr(graph, "builder", graph)
     return _gates.get(builder) if isinstance(builder, StateGraph) else None
 
 

@@ -3,55 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache, partial, wraps
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import merge_configs, patch_config
+from langchain_core.runnables.config import merge_configs
 from langchain_core.tools import BaseTool
 from langgraph.config import get_config
-from langgraph.errors import GraphBubbleUp
-from langgraph.prebuilt.tool_node import ToolCallRequest, _get_all_injected_args
+from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.types import Command
 
-from hitl_agent.calls import ToolCall, canonical, check_call, clean_json, clean_text, digest
+from hitl_agent.calls import ToolCall, check_call, clean_json, clean_text, digest
 from hitl_agent.errors import (
     CallRefused,
     ConfigurationError,
     ExecutionError,
-    GrantRefused,
     InvalidCall,
-    OutcomeUnknown,
 )
 from hitl_agent.execution import Answered, Finished, Judge, Refused, Review
 from hitl_agent.graph.answers import answer, own_form
 from hitl_agent.graph.asking import ask, pass_answered
 from hitl_agent.graph.assessment import Objections
 from hitl_agent.graph.gate import Gate, GateOptions
+from hitl_agent.graph.once import Once
 from hitl_agent.graph.outcome import restored
-from hitl_agent.graph.places import own_graphs
 from hitl_agent.graph.runner import Runner, Told
 from hitl_agent.graph.siblings import together
+from hitl_agent.graph.stand_in import Arguments, arguments_of, before, in_place_of
 from hitl_agent.graph.state import PlannedCall, claim_of
 from hitl_agent.graph.tool_call import Callee
-from hitl_agent.graph.tool_contract import CALL, RunningCall, task_of_run
+from hitl_agent.graph.tool_contract import CALL, task_of_run
 from hitl_agent.policy import Policy
-
-_BEFORE = "_hitl_before"
-"""Attribute of a guarded tool: what is called in its place."""
 
 MALFORMED = "malformed"
 """What stands in the place of a call's arguments that could not be admitted: what is wrong."""
-
-Arguments = dict[str, Any]
 
 Answer = ToolMessage | Command[Any] | list[Any]
 """What a node of tools is given for a call."""
@@ -84,7 +74,7 @@ def guard(
     """
     refuse_guarded(tools)
     gate = Gate.of(tools, policy, **options)
-    return [_in_place_of(tool, _Gated(gate, tool)) for tool in tools]
+    return [in_place_of(tool, _Gated(gate, tool)) for tool in tools]
 
 
 def refuse_guarded(tools: Sequence[BaseTool]) -> None:
@@ -102,7 +92,7 @@ def refuse_guarded(tools: Sequence[BaseTool]) -> None:
 
 def is_guarded(tool: BaseTool) -> bool:
     """Whether a tool has a gate of its own."""
-    return isinstance(getattr(tool, _BEFORE, None), _Gated)
+    return isinstance(before(tool), _Gated)
 
 
 class ToolGuard:
@@ -270,12 +260,12 @@ class _Handled:
 
     def _granted(
         self, granted: Mapping[str, Any], config: RunnableConfig
-    ) -> tuple[_Once, ToolCallRequest]:
+    ) -> tuple[Once, ToolCallRequest]:
         tool = self._request.tool
         assert tool is not None  # noqa: S101  a call of no tool is refused
-        once = _Once(tool, self._schema, granted["args"], config["configurable"][CALL])
+        once = Once(tool, self._schema, granted["args"], config["configurable"][CALL])
         changed: Any = {
-            "tool": _in_place_of(tool, once),
+            "tool": in_place_of(tool, once),
             "tool_call": {**self._request.tool_call, "args": granted["args"]},
             # what else the tool, or a wrapper before it, may find to call
             "runtime": replace(self._request.runtime, tools=self._others()),
@@ -284,7 +274,7 @@ class _Handled:
 
     def _others(self) -> list[BaseTool]:
         return [
-            one if is_guarded(one) else _in_place_of(one, _Gated(self._knowing(one), one))
+            one if is_guarded(one) else in_place_of(one, _Gated(self._knowing(one), one))
             for one in self._request.runtime.tools
         ]
 
@@ -354,155 +344,13 @@ class _Gated:
                 f"the guarded tool `{name}` was called outside of a graph",
                 hint="call it in a node or a task: a gate has to be able to stop it",
             )
-        args, injected = _arguments(self._tool, self._gate.schemas[name], given)
+        args, injected = arguments_of(self._tool, self._gate.schemas[name], given)
         try:
             call_id = how.get("tool_call_id") or _task_call_id(task, name, args)
             planned = PlannedCall(_checked(ToolCall(call_id, name, args)), None, "")
         except InvalidCall as error:
             raise CallRefused(f"the call of `{name}` was not run: {error}") from error
         return merge_configs(how.get("config"), running), planned, injected
-
-
-class _Once:
-    """A tool that runs once, with exactly what was granted, whatever wraps it.
-
-    Called again it gives the same answer again. A wrapper that answers in its stead when nobody
-    knows what became of the call does not get its way.
-
-    Args:
-        tool: the tool.
-        schema: JSON schema of what a planner may give it.
-        args: what was granted.
-        running: what the tool may ask of its attempt.
-    """
-
-    def __init__(
-        self, tool: BaseTool, schema: Mapping[str, Any], args: Arguments, running: RunningCall
-    ) -> None:
-        self._tool = tool
-        self._schema = schema
-        self._digest = digest(args)
-        self._running = running
-        self._used = threading.Lock()
-        self._answer: Future[Any] = Future()
-
-    def run(self, given: Any, how: Arguments) -> Any:
-        """Run the tool."""
-        if self._first(given):
-            try:
-                self._answer.set_result(self._tool.run(given, **self._told(how)))
-            except BaseException as error:  # noqa: BLE001  raised again below
-                self._answer.set_exception(error)
-        return self._answer.result(timeout=0)
-
-    async def arun(self, given: Any, how: Arguments) -> Any:
-        """Run the tool, awaiting it."""
-        if self._first(given):
-            try:
-                self._answer.set_result(await self._tool.arun(given, **self._told(how)))
-            except BaseException as error:  # noqa: BLE001  raised again below
-                self._answer.set_exception(error)
-        return self._answer.result(timeout=0)
-
-    def believed(self, answer: Any) -> Any:
-        """Return what a wrapper made of the tool's answer, unless it covers up that there is none.
-
-        Raises:
-            OutcomeUnknown: or whatever else says that nobody knows.
-            GraphBubbleUp: the tool has stopped the graph.
-        """
-        failed = self._answer.exception(timeout=0) if self._answer.done() else None
-        if isinstance(failed, OutcomeUnknown | TimeoutError | GraphBubbleUp):
-            raise failed
-        return answer
-
-    def _first(self, given: Any) -> bool:
-        """Whether this is the first call; it has to be for what was granted.
-
-        Raises:
-            GrantRefused: it is for something else, or the first one still runs.
-        """
-        args, _ = _arguments(self._tool, self._schema, given)
-        if digest(clean_json(args)) != self._digest:
-            raise GrantRefused("the arguments were changed after they were judged")
-        first = self._used.acquire(blocking=False)
-        if not first and not self._answer.done():
-            raise GrantRefused("the grant is in use: a call runs once, whoever repeats it")
-        return first
-
-    def _told(self, how: Arguments) -> Arguments:
-        config: RunnableConfig = how.get("config") or {}
-        named = {CALL: self._running, **own_graphs(config, self._running.key)}
-        return {**how, "config": patch_config(config, configurable=named)}
-
-
-def _in_place_of(tool: BaseTool, before: _Gated | _Once) -> BaseTool:
-    """Return a copy of a tool that is of its kind in everything, and runs something else first."""
-    guarded = copy.copy(tool)
-    guarded.__class__ = _kind(type(tool))
-    object.__setattr__(guarded, _BEFORE, before)
-    for name in ("func", "coroutine"):  # LangGraph reads their annotations
-        if callable(inner := getattr(tool, name, None)):
-            object.__setattr__(guarded, name, _closed(tool.name, inner))
-    return guarded
-
-
-def _closed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that looks like another one and does nothing.
-
-    A tool that stands behind a gate is called by itself, not by what it is made of.
-    """
-
-    @wraps(function)
-    def closed(*_: Any, **__: Any) -> Any:
-        raise ConfigurationError(
-            f"what the guarded tool `{name}` is made of was called", hint="call the tool"
-        )
-
-    return closed
-
-
-@cache
-def _kind(cls: type[BaseTool]) -> type[BaseTool]:
-    """Return a subclass of a tool's class; every way to call a tool comes by `run` or `arun`."""
-
-    def run(self: BaseTool, tool_input: Any, *_: Any, **how: Any) -> Any:
-        return getattr(self, _BEFORE).run(tool_input, how)
-
-    async def arun(self: BaseTool, tool_input: Any, *_: Any, **how: Any) -> Any:
-        return await getattr(self, _BEFORE).arun(tool_input, how)
-
-    members = {"run": run, "arun": arun, "__module__": cls.__module__}
-    # their signatures are read, so they stay the tool's own
-    members |= {one: _closed(cls.__name__, getattr(cls, one)) for one in ("_run", "_arun")}
-    return type(cls.__name__, (cls,), members)
-
-
-def _arguments(
-    tool: BaseTool, schema: Mapping[str, Any], given: Any
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Part what a tool was called with into what is judged and what the graph injects.
-
-    Of an argument that a model is not shown nobody can tell who gave it: it is judged too, unless
-    no model could have given it.
-    """
-    if isinstance(given, str):
-        given = {next(iter(schema.get("properties", {})), "input"): given}
-    injected = _get_all_injected_args(tool)
-    hidden = {*injected.state, injected.store, injected.runtime}
-    hidden |= {
-        key for key in injected.all_injected_keys if key in given and not _is_json(given[key])
-    }
-    return (
-        {key: value for key, value in given.items() if key not in hidden},
-        {key: value for key, value in given.items() if key in hidden},
-    )
-
-
-def _is_json(value: Any) -> bool:
-    with suppress(InvalidCall):
-        return bool(canonical(value))
-    return False
 
 
 def _checked(call: ToolCall) -> ToolCall:

@@ -82,6 +82,7 @@ class Leases:
         self._shared: dict[str, _Shared] = {}
         self._joining = threading.Lock()
         self._changing = threading.Lock()
+        self._beating = threading.Lock()
         self._beats = False
 
     @contextmanager
@@ -180,7 +181,8 @@ class Leases:
         """
         with self._changing:
             self._held.pop(lease.token, None)
-        with suppress(DatabaseError):  # what the run has to say matters more
+        # a beat that has seen it held must not come after it was given back
+        with self._beating, suppress(DatabaseError):  # what the run has to say matters more
             self._database.wrote(
                 _SQL,
                 "release",
@@ -232,19 +234,20 @@ class Leases:
     def _beat(self) -> None:
         while True:
             time.sleep(self._ttl.total_seconds() / 3)
-            with self._changing:
-                if not self._held:
-                    self._beats = False
-                    return
-                held = list(self._held.values())
-            with suppress(Exception):  # whatever it is, the next beat tries again
-                self._database.wrote(
-                    _SQL,
-                    "renew",
-                    thread_ids=[one.thread_id for one in held],
-                    tokens=[one.token for one in held],
-                    expires_at=self._clock() + self._ttl,
-                )
+            with self._beating:
+                with self._changing:
+                    if not self._held:
+                        self._beats = False
+                        return
+                    held = list(self._held.values())
+                with suppress(Exception):  # whatever it is, the next beat tries again
+                    self._database.wrote(
+                        _SQL,
+                        "renew",
+                        thread_ids=[one.thread_id for one in held],
+                        tokens=[one.token for one in held],
+                        expires_at=self._clock() + self._ttl,
+                    )
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from langgraph.graph import END, START, StateGraph
 
 from hitl_agent import Runtime, build_graph
 from hitl_agent.errors import LeaseLost, ThreadBusy
+from hitl_agent.graph.gate import utc_now
 from hitl_agent.graph.state import AgentState
 from hitl_agent.policy import parse_policy
 from hitl_agent.storage import reviews
@@ -129,6 +130,32 @@ def test_a_worker_that_was_taken_over_while_its_tool_ran_writes_nothing(
     agent.resume()
     assert agent.done == [("send", "x")]
     assert "in doubt" in agent.waiting[0].verdict.errors[0]
+
+
+def test_a_beat_does_not_overtake_the_return_of_a_lease(database: Database) -> None:
+    """Renewed after it was given back, it would keep everybody out of a thread that failed."""
+    leases = Leases(database, utc_now, timedelta(seconds=0.3))
+    beats, returned, beaten = threading.Event(), threading.Event(), threading.Event()
+    reached = database.reached
+
+    def slowly(point: str) -> None:
+        reached(point)
+        if point == "before leases.renew":
+            beats.set()
+            returned.wait(0.2)  # as long as the return could come before the beat
+        elif point == "after leases.renew":
+            beaten.set()
+
+    database.reached = slowly
+    try:
+        lease = leases.take("t")
+        assert beats.wait(10)
+        leases.release(lease, halted=True)
+        returned.set()
+        assert beaten.wait(10)
+        leases.release(leases.take("t"))
+    finally:
+        database.reached = reached
 
 
 def test_a_lease_is_renewed_while_it_is_held(database: Database) -> None:
