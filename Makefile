@@ -3,15 +3,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# four at a time even on two cores: a good part of the time is waiting for other processes
+WORKERS ?= 4
 # --without-pip: Debian's Python has no ensurepip; its pip installs into the venv from outside
 INSTALL := $(PYTHON) -m pip --disable-pip-version-check --python $(BIN)/python install --quiet -c constraints.txt
 
-.PHONY: help demo test check docs bench mutants reliability format clean
+.PHONY: help demo test check jupyter docs bench mutants reliability format clean
 
 help:
 	@echo "make demo    the order desk: refunds and an e-mail that wait for a person"
 	@echo "make test    every check and every test"
 	@echo "make check   ruff, mypy, import-linter"
+	@echo "make jupyter   JupyterLab, for the test that drives it in a browser"
 	@echo "make docs    the API reference, from the docstrings"
 	@echo "make bench   the benchmarks"
 	@echo "make mutants   faults sown into the guards: which of them does no test notice"
@@ -32,6 +35,13 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/.demo
 
+# in a place of its own: beside it, whatever checks a schema would start two seconds later
+$(VENV)/.jupyter: constraints.txt | $(BIN)/python
+	$(PYTHON) -m venv --without-pip $(VENV)/jupyter
+	$(PYTHON) -m pip --disable-pip-version-check --python $(VENV)/jupyter/bin/python \
+	    install --quiet -c constraints.txt jupyterlab ipywidgets
+	@touch $@
+
 demo: $(VENV)/.demo
 	$(BIN)/python -m demo
 
@@ -42,7 +52,9 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 test: check
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+jupyter: $(VENV)/.jupyter
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/reference

@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument(
         "--row", action="append", choices=ROWS, help="only this row; may be given again"
     )
-    parser.add_argument("--short", action="store_true", help="few rounds, less than a minute")
+    parser.add_argument("--short", action="store_true", help="few rounds, about a minute")
     parser.add_argument("--json", action="store_true", help="the table as JSON")
     options = parser.parse_args()
     begun = time.monotonic()

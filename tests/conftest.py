@@ -23,6 +23,13 @@ from hitl_agent.storage.migrate import migrate
 TEMPLATE = "hitl_template"
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that have slow tests: at the end everybody would wait for the last."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
     """The URL of a server of this test run: embedded, or the one that HITL_TEST_SERVER names."""

@@ -69,8 +69,8 @@ class Model(BaseChatModel):
             named = {"name": one["name"], "id": one["id"], "index": index}
             rest = {"name": None, "id": None, "index": index}
             chunks = [
-                tool_call_chunk(args=text[start : start + 4000], **(rest if start else named))
-                for start in range(0, len(text), 4000)
+                tool_call_chunk(args=text[start : start + 20_000], **(rest if start else named))
+                for start in range(0, len(text), 20_000)
             ]
             pieces += [AIMessageChunk("", tool_call_chunks=[chunk]) for chunk in chunks]
         for piece in pieces:

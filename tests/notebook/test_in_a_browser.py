@@ -23,6 +23,7 @@ from hitl_agent import Runtime
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = "04_review_in_the_notebook.ipynb"
+LAB = ROOT / ".venv" / "jupyter" / "bin" / "jupyter-lab"
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 pytestmark = [
@@ -31,6 +32,7 @@ pytestmark = [
         not (CHROMIUM and DRIVER),
         reason="no Chromium here: on Debian, apt-get install chromium chromium-driver",
     ),
+    pytest.mark.skipif(not LAB.exists(), reason="no JupyterLab here: make jupyter"),
 ]
 
 # whether the notebook is there, with a kernel that has nothing to do
@@ -96,15 +98,22 @@ def lab(tmp_path: Path, theme: str, database_url: str) -> Iterator[str]:
     )
     (tmp_path / "work").mkdir()
     shutil.copy(ROOT / "notebooks" / NOTEBOOK, tmp_path / "work")
+    kernel = tmp_path / "here" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (kernel / "kernel.json").write_text(
+        json.dumps({"argv": start, "display_name": "Python 3", "language": "python"})
+    )
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser"]
+    command = [str(LAB), "--allow-root", "--no-browser"]
     command += ["--ip=127.0.0.1", f"--port={port}", f"--notebook-dir={tmp_path / 'work'}"]
     command += ["--IdentityProvider.token=t", "--LabApp.expose_app_in_browser=True"]
     command += ["--LabApp.extension_manager=readonly", f"--LabApp.user_settings_dir={settings}"]
     environment = {
         **os.environ,
         **{name: str(folder) for name, folder in folders.items()},
+        "JUPYTER_PATH": str(tmp_path / "here"),
         "PYTHONPATH": str(ROOT),
         "HITL_REVIEWER": "nora",
     }
