@@ -193,12 +193,12 @@ def course(  # noqa: PLR0911  one rule after the other, each with its answer
     Total, and the same for every process that reads the same rows. In this order:
 
     1. a call never judged is judged;
-    2. a finished attempt stands, and a call id that returns with another call is refused, as is one
-       that two calls use in turn;
+    2. a finished attempt stands, and a call id that returns with another call is refused;
     3. a started attempt is busy until its deadline; then what its tool promises is made use of,
        and where it promises nothing the call is doubtful;
-    4. a call that was changed in the graph's state or in its row, edited by a reviewer, or is in
-       doubt, is judged anew;
+    4. a call id that two calls use in turn is refused to the one that had it before; a call that
+       was changed in the graph's state or in its row, edited by a reviewer, or is in doubt, is
+       judged anew;
     5. a refusal by policy or a reviewer, and a reviewer's answer, are the last word;
     6. under a policy or a tool that has changed, the call is judged anew;
     7. an attempt for which nothing was sent yet, and a valid grant, run; a grant that expired or
@@ -219,10 +219,10 @@ def course(  # noqa: PLR0911  one rule after the other, each with its answer
     changed = planned.digest != judged.planned_digest
     if judged.attempt in ("succeeded", "failed"):
         return Refused(judged, "reused") if changed else Finished(judged)
-    if changed and planned.digest in judged.planned_before:
-        return Refused(judged, "reused")
     if judged.attempt == "started":
         return _started(judged, contract, policy_digest, now)
+    if changed and planned.digest in judged.planned_before:
+        return Refused(judged, "reused")
     errors = _doubts(judged)
     if not _intact(judged):
         if judged.binding:  # those from before an upgrade have none

@@ -197,7 +197,7 @@ def test_a_call_id_that_returns_with_another_call_is_refused(attempt):
     assert after(row, OTHER) == Refused(row, "reused")
 
 
-@pytest.mark.parametrize("attempt", [None, "reserved", "started", "in_doubt"])
+@pytest.mark.parametrize("attempt", [None, "reserved", "in_doubt"])
 def test_an_id_that_two_calls_use_in_turn_stays_with_the_one_that_came_last(attempt):
     both = frozenset({CALL.digest, OTHER.digest})
     row = judged(OTHER, planned_digest=OTHER.digest, planned_before=both, attempt=attempt)
@@ -205,6 +205,13 @@ def test_an_id_that_two_calls_use_in_turn_stays_with_the_one_that_came_last(atte
     assert not isinstance(after(row, OTHER), Refused)
     once = replace(row, planned_before=frozenset({OTHER.digest}))
     assert not isinstance(after(once, CALL), Refused)
+
+
+def test_what_was_started_is_settled_before_the_id_is_looked_at():
+    both = frozenset({CALL.digest, OTHER.digest})
+    sent = {"attempt": "started", "deadline": NOW}
+    row = judged(OTHER, planned_digest=OTHER.digest, planned_before=both, **sent)
+    assert after(row, CALL) == after(row, OTHER) == Doubtful(row)
 
 
 @pytest.mark.parametrize(

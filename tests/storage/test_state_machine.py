@@ -47,7 +47,7 @@ from hitl_agent.storage.patience import Patience
 from tests.support.ledger import Cell
 from tests.support.workers import POLICIES, TTL, At, Chance, World
 
-EXAMPLES = int(os.environ.get("HITL_TEST_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("HITL_TEST_EXAMPLES", "60"))
 """Histories that are tried, of up to 30 steps each."""
 
 CALLS = (("x", "a"), ("x", "b"), ("y", "a"))

@@ -23,11 +23,10 @@ from langgraph_sdk.client import SyncLangGraphClient
 BIN = Path(sys.executable).parent
 
 _QUIET = {
-    # nothing leaves this machine, and nothing stays in the project
+    # nothing leaves this machine
     "LANGSMITH_TRACING": "false",
     "LANGGRAPH_CLI_NO_ANALYTICS": "1",
     "LANGGRAPH_NO_VERSION_CHECK": "true",
-    "LANGGRAPH_DISABLE_FILE_PERSISTENCE": "true",
 }
 
 
@@ -97,7 +96,7 @@ def dev_server(
     Args:
         project: the directory of `langgraph.json`.
         database_url: where it keeps what is ours.
-        folder: for the server's log, and what our embedded server would keep.
+        folder: for the server's log, and whatever it and our embedded server would keep.
         config: another name for `langgraph.json`.
         headers: of the client.
         environment: further variables of the server.
@@ -110,9 +109,15 @@ def dev_server(
     command = [BIN / "langgraph", "dev", "--no-browser", "--no-reload"]
     command += ["--port", str(port), "--config", config]
     log = folder / "log"
+    # it keeps its threads in the directory where it runs, and no setting keeps it from that
+    served = folder / "served"
+    served.mkdir()
+    for one in project.iterdir():
+        if one.name != ".langgraph_api":
+            (served / one.name).symlink_to(one)
     with log.open("wb") as out:
         server = subprocess.Popen(
-            command, cwd=project, env=named, stdout=out, stderr=subprocess.STDOUT
+            command, cwd=served, env=named, stdout=out, stderr=subprocess.STDOUT
         )
     try:
         url = f"http://127.0.0.1:{port}"
