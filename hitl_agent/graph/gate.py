@@ -138,6 +138,11 @@ class Gate:
             )
         if min(call_timeout, classifier_timeout) <= timedelta(0):
             raise ConfigurationError("`call_timeout` and `classifier_timeout` are positive")
+        if not isinstance(policy, Policy | Path | str):
+            raise ConfigurationError(
+                f"a policy is a file or a `Policy`, not of type `{type(policy).__name__}`",
+                hint="name the file, such as `policies.yaml`, or take `parse_policy(text)`",
+            )
         schemas = argument_schemas(tools)
 
         def fits(candidate: Policy) -> None:

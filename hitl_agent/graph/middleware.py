@@ -112,7 +112,7 @@ def _as_policy(interrupt_on: InterruptOn) -> Policy:
     tools: dict[str, Any] = {}
     for name, entry in interrupt_on.items():
         allowed = entry.get("allowed_decisions") if isinstance(entry, Mapping) else None
-        if not (isinstance(entry, bool) or allowed):
+        if not (isinstance(entry, bool) or (allowed and isinstance(allowed, list | tuple))):
             raise ConfigurationError(
                 f"`interrupt_on` of `{name}` is neither true, false, nor has `allowed_decisions`",
                 hint="write for example {'allowed_decisions': ['approve', 'reject']}",

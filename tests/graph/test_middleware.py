@@ -335,10 +335,19 @@ def test_interrupt_on_means_what_it_means_to_langchain(desk: Desk, name: str) ->
         assert review["allowed_decisions"] == ["approve"]
 
 
-@pytest.mark.parametrize("config", [{}, {"allowed_decisions": []}, {"allowed": ["approve"]}, 3])
+@pytest.mark.parametrize(
+    "config",
+    [{}, {"allowed_decisions": []}, {"allowed_decisions": 1}, {"allowed": ["approve"]}, 3],
+)
 def test_an_interrupt_on_that_langchain_refuses_is_refused(config: Any) -> None:
     with pytest.raises(ConfigurationError, match="`interrupt_on` of `send`"):
         HitlMiddleware({"send": config})
+
+
+@pytest.mark.parametrize("policy", [["send"], 5, None])
+def test_what_is_no_policy_is_refused_in_words(policy: Any) -> None:
+    with pytest.raises(ConfigurationError, match="a policy is a file or a `Policy`"):
+        HitlMiddleware(policy)
 
 
 def test_compiled_by_others_it_finds_the_database_by_itself(desk: Desk, database_url: str) -> None:
