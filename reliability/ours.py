@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool, tool
 from langgraph.types import Command
+from pydantic import BaseModel
 
 from hitl_agent import Runtime, build_graph, contract, idempotency_key, time_left, transaction
 from hitl_agent.errors import (
@@ -27,7 +28,7 @@ from hitl_agent.errors import (
 )
 from hitl_agent.execution.contract import Happened, NotHappened
 from hitl_agent.policy import parse_policy
-from hitl_agent.review import ReviewRequest
+from hitl_agent.review import ReviewRequest, check_arguments
 from reliability.plain import plan
 from reliability.sides import KINDS, Reached, ignored
 from reliability.sink import Sink
@@ -35,7 +36,22 @@ from reliability.sink import Sink
 HOLD = timedelta(seconds=1)
 """How long a lost process holds its lease and its call, where processes are killed."""
 
-POLICY = "version: 1\ntools:\n" + "".join(f"  {kind}: {{effect: irreversible}}\n" for kind in KINDS)
+POLICY = parse_policy(
+    "version: 1\ntools:\n" + "".join(f"  {kind}: {{effect: irreversible}}\n" for kind in KINDS)
+)
+
+# what a first call imports and works out, before anything is forked: it takes longer than most
+# workers live
+check_arguments({}, {})
+for _kind in KINDS:
+    POLICY.plan(_kind)
+
+
+class Order(BaseModel):
+    """The arguments of each tool; said here, they need not be found out by every worker."""
+
+    order: str
+
 
 REFUSED = (
     CallBusy,
@@ -68,13 +84,13 @@ def tools(sink: Sink, reached: Reached) -> list[BaseTool]:
         except OSError as error:
             raise OutcomeUnknown(f"no answer: {error}") from error
 
-    @tool
+    @tool(args_schema=Order)
     def opaque(order: str, config: RunnableConfig) -> str:
         """Cause an effect."""
         return send(order, config)
 
     @contract(idempotent_for=timedelta(hours=24))
-    @tool
+    @tool(args_schema=Order)
     def keyed(order: str, config: RunnableConfig) -> str:
         """Cause an effect under a key."""
         return send(order, config, key=idempotency_key(config))
@@ -84,13 +100,13 @@ def tools(sink: Sink, reached: Reached) -> list[BaseTool]:
         return NotHappened() if seen is None else Happened(seen)
 
     @contract(reconcile=happened)
-    @tool
+    @tool(args_schema=Order)
     def asked(order: str, config: RunnableConfig) -> str:
         """Cause an effect under a reference that can be asked for."""
         return send(order, config, reference=idempotency_key(config))
 
     @contract(transactional=True)
-    @tool
+    @tool(args_schema=Order)
     def joined(order: str, config: RunnableConfig) -> str:
         """Write to the same database, in the attempt's transaction."""
         reached("before transaction")
@@ -110,9 +126,7 @@ class OurAgent:
         self._url = url
         self.runtime = ExitStack().enter_context(Runtime.open(url, lease_ttl=hold))
         self.runtime.database.reached = reached
-        builder = build_graph(
-            Planner(), tools(sink, reached), parse_policy(POLICY), call_timeout=hold
-        )
+        builder = build_graph(Planner(), tools(sink, reached), POLICY, call_timeout=hold)
         self.graph = self.runtime.compile(builder, name="orders")
 
     def carry(self, order: str, *, review: bool = True) -> bool:

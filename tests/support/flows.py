@@ -11,6 +11,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import BaseTool, tool
+from pydantic import create_model
 
 from hitl_agent import Runtime, build_graph
 from hitl_agent.policy import parse_policy
@@ -116,38 +117,46 @@ class Desk:
         ]
 
 
+# said here, or each test would spend more time on finding them out than on itself
+What = create_model("What", what=str)
+Amount = create_model("Amount", amount=float)
+Letter = create_model("Letter", to=str, text=(str, ""))
+Number = create_model("Number", x=int)
+Nothing = create_model("Nothing")
+
+
 def tools_noting(done: list[tuple[str, Any]]) -> list[BaseTool]:
-    @tool
+    @tool(args_schema=What)
     def look(what: str) -> dict[str, Any]:
         """Look something up."""
         done.append(("look", what))
         return {"what": what, "total": 70}
 
-    @tool
+    @tool(args_schema=Amount)
     def refund(amount: float) -> str:
         """Pay money back."""
         done.append(("refund", amount))
         return f"refunded {amount}"
 
-    @tool
+    @tool(args_schema=Letter)
     def send(to: str, text: str = "") -> str:
         """Send a letter."""
         done.append(("send", to))
         return f"sent to {to}"
 
-    @tool
+    @tool(args_schema=Number)
     def unlisted(x: int) -> int:
         """Do what no policy names."""
         done.append(("unlisted", x))
         return x
 
-    @tool
+    @tool(args_schema=What)
     def fails(what: str) -> str:
         """Fail."""
         done.append(("fails", what))
         raise RuntimeError(f"no {what}\x00 today")
 
-    @tool
+    @tool(args_schema=Nothing)
     def drop_everything() -> str:
         """Drop everything."""
         done.append(("drop_everything", None))
