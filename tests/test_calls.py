@@ -291,6 +291,15 @@ def test_clean_json_never_raises():
     assert clean_json({None: 1, Mute(): 2}) == {"None": 1, "a `Mute` that cannot be shown": 2}
 
 
+class Torn(list):
+    def __iter__(self):
+        raise RuntimeError("no")
+
+
+def test_a_container_that_cannot_be_looked_through_becomes_its_text():
+    assert clean_json([Torn([1, 2])]) == ["[1, 2]"]
+
+
 @pytest.mark.parametrize("levels", [MAX_DEPTH, MAX_DEPTH + 1, 400, 100_000])
 def test_a_result_of_any_depth_can_be_recorded_after_the_tool_ran(levels):
     body = {"result": {"status": "success", "artifact": clean_json(nested(levels, 2**53))}}
@@ -308,6 +317,10 @@ def test_a_result_of_any_depth_can_be_recorded_after_the_tool_ran(levels):
         (math.nan, "NaN is no number of JSON"),
         ("a\x00", "text with a NUL character"),
         ("\ud800", "text with a lone surrogate"),
+        (
+            MappingProxyType({"a": 1}),
+            "no canonical JSON form: unsupported type: <class 'mappingproxy'>",
+        ),
     ],
 )
 def test_what_has_no_canonical_form_is_told_why(value, why):
