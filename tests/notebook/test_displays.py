@@ -126,7 +126,7 @@ def displays(text: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", CORPUS)
 def test_hostile_text_is_text_in_every_display(name: str) -> None:
-    for shown in displays(CORPUS[name][:5_000]).values():
+    for shown in displays(CORPUS[name]).values():
         read = Read(shown)
         assert read.tags <= TAGS
         assert read.attributes <= {"class", "style", "role", "scope"}

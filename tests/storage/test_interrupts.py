@@ -415,6 +415,8 @@ def test_pruned_threads_and_emptied_tables(plain):
     assert rows(t.database, "SELECT * FROM hitl.open_thread") == []
 
 
+# a pool draws its pauses in a thread of its own, while Hypothesis draws a value
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @pytest.mark.parametrize("way", WAYS)
 @settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
